@@ -1,0 +1,95 @@
+"""How results and failures reach the screen: data on stdout, words on stderr, one JSON object on request."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from npukbuild.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, DiskFullError, NpukbuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def print_json(value: Any) -> None:
+    """Write ``value`` to stdout as one indented JSON object."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def use_colour(stream: Any) -> bool:
+    """Say whether ``stream`` may carry colour: a terminal, and ``NO_COLOR`` unset or empty."""
+    return not os.environ.get("NO_COLOR") and bool(getattr(stream, "isatty", lambda: False)())
+
+
+def error_lines(error: NpukbuildError) -> list[str]:
+    """Lay out an error: what, where, why, details, then the hint after a blank line."""
+    lines = [f"error: {error.what}"]
+    if error.where:
+        lines.append(f"  at {error.where}")
+    if error.why:
+        lines.append(f"  {error.why}")
+    lines.extend(f"  {detail}" for detail in error.details)
+    if error.hint:
+        lines.extend(["", f"hint: {error.hint}"])
+    return lines
+
+
+def show_error(error: NpukbuildError, *, as_json: bool) -> None:
+    """Print ``error``: words on stderr, and with ``--json`` the same as an object on stdout."""
+    if as_json:
+        print_json(error.as_dict())
+    lines = error_lines(error)
+    if use_colour(sys.stderr):
+        lines[0] = click.style("error:", fg="red", bold=True) + lines[0][len("error:") :]
+    click.echo("\n".join(lines), err=True, color=use_colour(sys.stderr) or None)
+
+
+def run_guarded(command: click.Command, argv: Sequence[str] | None) -> int:
+    """Run ``command`` and return its exit code; nothing but a defect of ours leaves a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        result = command.main(arguments, standalone_mode=False)
+    except NpukbuildError as error:
+        show_error(error, as_json=as_json)
+        return error.exit_code
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        if as_json:
+            print_json({"error": "usage", "exit_code": 2, "what": error.format_message()})
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`); point it elsewhere so that the exit stays silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = DiskFullError(
+            "no space left on the device",
+            where=str(error.filename) if error.filename else None,
+            hint="free some space, or choose another folder with --build-dir",
+        )
+        show_error(full, as_json=as_json)
+        return full.exit_code
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        click.echo(
+            "error: this is a defect in npukbuild, not in your input\n\n"
+            "hint: please report it with the lines above and the command you typed",
+            err=True,
+        )
+        return EXIT_INTERNAL
+    return result if isinstance(result, int) else 0
