@@ -1,0 +1,72 @@
+"""The verdict on a kernel: what ran, on what, with which numbers, bound to the exact bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from npukbuild.smoke.judge import Judgement
+
+CHECKED_FILES = ("design.mlir", "kernel.cc", "kernel.xclbin", "insts.bin")
+"""The files of an artifact whose bytes a verdict is bound to, where they exist."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of one smoke check.
+
+    ``device`` is ``simulator`` or ``npu``. ``subject`` maps file names to the sha256 of the bytes that ran.
+    ``timing`` holds microseconds: *simulated* ones when the device is the simulator.
+    """
+
+    device: str
+    target: str
+    judgements: tuple[Judgement, ...]
+    subject: Mapping[str, str]
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """True when there are judgements and all passed."""
+        return bool(self.judgements) and all(judgement.passed for judgement in self.judgements)
+
+    @property
+    def worst(self) -> Judgement:
+        """The judgement that comes nearest to its bound, failed ones first."""
+        return max(self.judgements, key=lambda j: (not j.passed, _ratio(j), j.max_error))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for verdict.json and ``--json``."""
+        worst = self.worst
+        return {
+            "status": "passed" if self.passed else "failed",
+            "device": self.device,
+            "target": self.target,
+            "max_error": worst.max_error,
+            "bound": worst.bound,
+            "inputs": [judgement.as_dict() for judgement in self.judgements],
+            "subject": dict(self.subject),
+            "timing": dict(self.timing),
+            "environment": dict(self.environment),
+        }
+
+
+def _ratio(judgement: Judgement) -> float:
+    if judgement.bound > 0:
+        return judgement.max_error / judgement.bound
+    return float("inf") if judgement.max_error > 0 else 0.0
+
+
+def hash_subject(folder: Path, names: Sequence[str] = CHECKED_FILES) -> dict[str, str]:
+    """Return the sha256 of each of ``names`` that exists in ``folder``."""
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in names
+        if (folder / name).is_file()
+    }
