@@ -95,8 +95,11 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class LockUse:
-    """One lock operation: ``acquire_ge`` waits for value >= n and subtracts, ``acquire_eq`` waits for
-    value == n and subtracts, ``release`` adds n."""
+    """One lock operation on a semaphore.
+
+    ``acquire_ge`` waits for value >= n and subtracts n, ``acquire_eq`` waits for value == n and subtracts n,
+    ``release`` adds n.
+    """
 
     lock: str
     action: Literal["acquire_ge", "acquire_eq", "release"]

@@ -81,11 +81,10 @@ class MatmulShape(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of inputs: A[M, K] and B[K, N] in their logical, row-major form."""
+    """One set of inputs, logical and row-major: A[M, K], then B[K, N]."""
 
     name: str
-    a: NDArray[Any]
-    b: NDArray[Any]
+    inputs: tuple[NDArray[Any], ...]
     exact: bool = False
     """Accumulation is exact on this input, so the result must be equal to the rounded reference."""
 
@@ -123,8 +122,7 @@ def expected(shape: MatmulShape, trial: Trial) -> Expected:
     """Compute C = A x B in float64 (int64 for integers) with its elementwise bound; see the module's text."""
     if shape.dtype != "bf16":
         return _expected_integer(shape, trial)
-    a = trial.a.astype(np.float64)
-    b = trial.b.astype(np.float64)
+    a, b = (array.astype(np.float64) for array in trial.inputs)
     value = a @ b
     if trial.exact:
         rounded = value.astype(np.float32).astype(NUMPY_DTYPES[shape.out_dtype]).astype(np.float64)
@@ -144,16 +142,18 @@ def rounded_shift(value: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
     rest = value - (floor << shift)
     half = np.int64(1) << np.int64(shift - 1)
     up = (rest > half) | ((rest == half) & ((floor & 1) == 1))
-    return floor + up.astype(np.int64)
+    rounded: NDArray[np.int64] = floor + up.astype(np.int64)
+    return rounded
 
 
 def _expected_integer(shape: MatmulShape, trial: Trial) -> Expected:
     # float64 products of 16-bit integers are exact and so is their sum while K < 2^21; BLAS then does the
     # work that numpy's integer matmul does 50 times slower.
-    if shape.k * float(np.iinfo(trial.a.dtype).min) ** 2 < 2.0**53:
-        exact = (trial.a.astype(np.float64) @ trial.b.astype(np.float64)).astype(np.int64)
+    a, b = trial.inputs
+    if shape.k * float(np.iinfo(a.dtype).min) ** 2 < 2.0**53:
+        exact = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
     else:
-        exact = trial.a.astype(np.int64) @ trial.b.astype(np.int64)
+        exact = a.astype(np.int64) @ b.astype(np.int64)
     wrapped = exact.astype(np.int32).astype(np.int64)
     if shape.out_dtype != "i32":
         info = np.iinfo(NUMPY_DTYPES[shape.out_dtype])
@@ -169,7 +169,7 @@ def _pair(shape: MatmulShape, a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray
 def _normal(shape: MatmulShape, random: np.random.Generator, name: str) -> Trial:
     a = random.standard_normal((shape.m, shape.k), dtype=np.float32)
     b = random.standard_normal((shape.k, shape.n), dtype=np.float32)
-    return Trial(name, *_pair(shape, a, b))
+    return Trial(name, _pair(shape, a, b))
 
 
 def _integers(shape: MatmulShape, random: np.random.Generator) -> Trial:
@@ -177,7 +177,7 @@ def _integers(shape: MatmulShape, random: np.random.Generator) -> Trial:
     largest = 8 if shape.k <= 2**17 else 1
     a = random.integers(-largest, largest + 1, (shape.m, shape.k)).astype(np.float32)
     b = random.integers(-largest, largest + 1, (shape.k, shape.n)).astype(np.float32)
-    return Trial("integers", *_pair(shape, a, b), exact=True)
+    return Trial("integers", _pair(shape, a, b), exact=True)
 
 
 def _structure(shape: MatmulShape, random: np.random.Generator) -> Trial:
@@ -190,7 +190,7 @@ def _structure(shape: MatmulShape, random: np.random.Generator) -> Trial:
     else:
         info = np.iinfo(NUMPY_DTYPES[shape.dtype])
         b = random.integers(info.min, info.max + 1, (shape.k, shape.n)).astype(np.float32)
-    return Trial("one-hot", *_pair(shape, a, b), exact=True)
+    return Trial("one-hot", _pair(shape, a, b), exact=True)
 
 
 def _magnitudes(shape: MatmulShape, random: np.random.Generator) -> Trial:
@@ -198,7 +198,7 @@ def _magnitudes(shape: MatmulShape, random: np.random.Generator) -> Trial:
     b = random.standard_normal((shape.k, shape.n), dtype=np.float32)
     a *= np.exp2(random.integers(-20, 21, a.shape)).astype(np.float32)
     b *= np.exp2(random.integers(-20, 21, b.shape)).astype(np.float32)
-    return Trial("magnitudes", *_pair(shape, a, b))
+    return Trial("magnitudes", _pair(shape, a, b))
 
 
 def _uniform(shape: MatmulShape, random: np.random.Generator, name: str) -> Trial:
@@ -207,7 +207,7 @@ def _uniform(shape: MatmulShape, random: np.random.Generator, name: str) -> Tria
     span = min(info.max, 255)
     a = random.integers(max(info.min, -span - 1), span + 1, (shape.m, shape.k))
     b = random.integers(max(info.min, -span - 1), span + 1, (shape.k, shape.n))
-    return Trial(name, *_pair(shape, a, b))
+    return Trial(name, _pair(shape, a, b))
 
 
 def _extremes(shape: MatmulShape, random: np.random.Generator) -> Trial:
@@ -215,7 +215,7 @@ def _extremes(shape: MatmulShape, random: np.random.Generator) -> Trial:
     values = np.array([info.min, info.max, -1, 0, 1])
     a = random.choice(values, (shape.m, shape.k))
     b = random.choice(values, (shape.k, shape.n))
-    return Trial("extremes", *_pair(shape, a, b))
+    return Trial("extremes", _pair(shape, a, b))
 
 
 def _small(shape: MatmulShape, random: np.random.Generator) -> Trial:
@@ -225,4 +225,4 @@ def _small(shape: MatmulShape, random: np.random.Generator) -> Trial:
     for offset in range(min(3, shape.k)):
         a[rows, (rows * 5 + offset * 11) % shape.k] = random.integers(-3, 4, shape.m)
     b = random.integers(-9, 10, (shape.k, shape.n))
-    return Trial("small", *_pair(shape, a, b))
+    return Trial("small", _pair(shape, a, b))

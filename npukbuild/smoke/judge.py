@@ -93,7 +93,7 @@ def judge(
         wrong &= ~overflow
         error = np.where(overflow, 0.0, np.where(np.isnan(got), np.inf, error))
     index = _worst(error, bound, wrong)
-    reason = _reason(result, value, wrong, poison_byte) if wrong.any() else None
+    fault = _reason(result, value, wrong, poison_byte) if wrong.any() else None
     return Judgement(
         trial,
         not bool(wrong.any()),
@@ -102,7 +102,7 @@ def judge(
         tuple(int(i) for i in index),
         int(wrong.sum()),
         value.size,
-        reason,
+        fault,
     )
 
 
@@ -113,12 +113,10 @@ def _worst(error: NDArray[Any], bound: NDArray[Any], wrong: NDArray[Any]) -> tup
     return np.unravel_index(int(np.argmax(ratio)), error.shape) if error.size else (0,) * error.ndim
 
 
-def _reason(
-    result: NDArray[Any], value: NDArray[Any], wrong: NDArray[Any], poison_byte: int | None
-) -> str:
+def _reason(result: NDArray[Any], value: NDArray[Any], wrong: NDArray[Any], poison_byte: int | None) -> str:
     """Name the usual suspects; the numbers decide, this only helps the reader."""
     count = int(wrong.sum())
-    said = f"{count:,} of {value.size:,} elements are beyond their bound"
+    said: str = f"{count:,} of {value.size:,} elements are beyond their bound"
     raw = np.ascontiguousarray(result).view(np.uint8).reshape(result.size, result.dtype.itemsize)
     if poison_byte is not None:
         untouched = int((raw == poison_byte).all(axis=1).sum())
@@ -133,4 +131,5 @@ def _reason(
         return f"{said}; {int(np.isnan(result.astype(np.float64)).sum()):,} are NaN"
     rows = np.flatnonzero(wrong.reshape(wrong.shape[0], -1).any(axis=1)) if wrong.ndim else np.array([0])
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{said}, in rows {rows[0]}..{rows[-1]}; the first is {first}: {result[first]!s} for {value[first]:.9g}"
+    example = f"the first is {first}: {result[first]!s} for {value[first]:.9g}"
+    return f"{said}, in rows {rows[0]}..{rows[-1]}; {example}"

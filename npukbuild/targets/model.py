@@ -132,7 +132,8 @@ def load_target(name: str) -> Target:
 
 
 def _limits(table: dict[str, Any]) -> TileLimits:
-    return TileLimits(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    return TileLimits(**fields)
 
 
 @cache
