@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -24,6 +25,36 @@ def print_json(value: Any) -> None:
 def use_colour(stream: Any) -> bool:
     """Say whether ``stream`` may carry colour: a terminal, and ``NO_COLOR`` unset or empty."""
     return not os.environ.get("NO_COLOR") and bool(getattr(stream, "isatty", lambda: False)())
+
+
+class Progress:
+    """Says on stderr what is going on: one changing line on a terminal, plain lines elsewhere.
+
+    Use as a context manager; the changing line is gone afterwards.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._quiet = quiet
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live and not self._quiet:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def __call__(self, text: str) -> None:
+        """Show ``text`` as what is being done now."""
+        if self._quiet:
+            return
+        if self._live:
+            width = max(20, shutil.get_terminal_size().columns - 1)
+            sys.stderr.write(f"\r\x1b[K{text[:width]}")
+        else:
+            sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def error_lines(error: NpukbuildError) -> list[str]:

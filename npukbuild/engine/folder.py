@@ -27,7 +27,9 @@ _OLD = ".old-"
 
 
 @contextmanager
-def locked(place: Path, *, timeout: float = 600.0, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def locked(
+    place: Path, *, timeout: float = 600.0, waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Hold the lock of ``place``; it is released when the process ends, however it ends.
 
     Raises:

@@ -155,7 +155,8 @@ def _fill(
     watch.step("check", "reading, lowering and counting the design")
     design, account = check_design(sources, plan.target_name)
     watch.step("compile", "compiling the kernel for the host")
-    library = host_library(folder / "kernel.cc", load_target(plan.target_name).arch, logs / "host-compile.log")
+    arch = load_target(plan.target_name).arch
+    library = host_library(folder / "kernel.cc", arch, logs / "host-compile.log")
     watch.step("simulate", "checking the numbers on the simulator")
     verdict = check(plan, design, library, folder)
     watch.stop()
@@ -183,8 +184,8 @@ def check_design(sources: Sources, target: str) -> tuple[Design, dict[str, Any]]
     return design, account.as_dict()
 
 
-def host_library(kernel: Path, arch: str, log: Path) -> KernelLibrary:
-    """Compile ``kernel`` with the host's C++ compiler, beside the artifact's log, and load it."""
+def host_library(kernel: Path, arch: str, log: Path | None = None) -> KernelLibrary:
+    """Compile ``kernel`` with the host's C++ compiler and load it; its messages go to ``log``."""
     from npukbuild.simulator.hostcc import compile_kernels
     from npukbuild.simulator.kernel_library import KernelLibrary
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from npukbuild.ir.design import Design
     from npukbuild.simulator.kernel_library import KernelLibrary
+    from npukbuild.smoke.artifact import ArtifactFolder
 
 
 def check_on_simulator(
@@ -36,3 +37,14 @@ def check_on_simulator(
         subject=hash_subject(folder),
         progress=progress,
     )
+
+
+def load_on_simulator(artifact: ArtifactFolder) -> SimulatedKernel:
+    """Load an artifact's design and kernel on the simulator."""
+    from npukbuild.engine.pipeline import host_library
+    from npukbuild.ir import load_design
+    from npukbuild.targets import load_target
+
+    design = load_design(artifact.read_text("design.mlir"), file=str(artifact.path / "design.mlir"))
+    library = host_library(artifact.path / "kernel.cc", load_target(artifact.target).arch)
+    return SimulatedKernel(design, library)

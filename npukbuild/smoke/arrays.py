@@ -1,0 +1,109 @@
+"""A user's .npy files: read strictly, converted openly, written whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npukbuild.errors import DiskFullError, FolderError, InputError
+from npukbuild.kernels.matmul_numerics import NUMPY_DTYPES
+from npukbuild.smoke.buffers import logical_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from npukbuild.kernels.abi import Argument
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """Read a .npy file.
+
+    Raises:
+        InputError: The file is missing, is not a .npy file, is cut short, or holds Python objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} is not a readable .npy file", why=str(error), hint="write it with numpy.save"
+        ) from error
+    if not isinstance(loaded, np.ndarray):
+        raise InputError(f"{path} is an archive of several arrays", hint="give one .npy file per argument")
+    if loaded.dtype == np.dtype("V2"):
+        # numpy has no bfloat16 of its own and reads one back as two opaque bytes.
+        return loaded.view(NUMPY_DTYPES["bf16"])
+    return loaded
+
+
+def convert(array: NDArray[Any], argument: Argument) -> tuple[NDArray[Any], str | None]:
+    """Bring ``array`` to the argument's dtype; return it and what was done, if anything.
+
+    Wider floats become bf16 or float32 with round-to-nearest-even; integers must fit without loss.
+
+    Raises:
+        InputError: Wrong shape, or values which the dtype cannot hold.
+    """
+    wanted = NUMPY_DTYPES[argument.dtype]
+    if array.shape != logical_shape(argument):
+        raise InputError(
+            f"{argument.name} has shape {_shape(array.shape)}",
+            why=f"this kernel takes {argument.name} as {_shape(logical_shape(argument))}",
+            hint="build a kernel of your size, or pad or cut the array",
+        )
+    if array.dtype == wanted:
+        return array, None
+    if argument.dtype in ("bf16", "f32") and array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            converted = array.astype(np.float32).astype(wanted)
+        return (
+            converted,
+            f"{argument.name}: {array.dtype} converted to {argument.dtype}, round to nearest even",
+        )
+    if argument.dtype in ("i8", "i16", "i32") and array.dtype.kind in "iu":
+        info = np.iinfo(wanted)
+        if array.size and (int(array.min()) < info.min or int(array.max()) > info.max):
+            raise InputError(
+                f"{argument.name} does not fit {argument.dtype}",
+                why=f"its values span {int(array.min())}..{int(array.max())}, "
+                f"{argument.dtype} holds {info.min}..{info.max}",
+                hint="scale or clip it first",
+            )
+        return array.astype(
+            wanted
+        ), f"{argument.name}: {array.dtype} narrowed to {argument.dtype} without loss"
+    raise InputError(
+        f"{argument.name} has dtype {array.dtype}",
+        why=f"this kernel takes {argument.dtype}",
+        hint=f"convert it first, for example with array.astype({wanted.name!r})",
+    )
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write ``array`` as .npy; the file appears whole or not at all."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise FolderError(f"cannot write {path}", why=error.strerror) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except OSError as error:
+        raise DiskFullError(f"cannot write {path}", why=error.strerror) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape) or "a single number"
