@@ -1,0 +1,177 @@
+"""The closed-form time of a GEMM on the array.
+
+Each core runs ``blocks`` blocks of C with ``K/k`` calls each; meanwhile the streams bring A and B into L1, the
+shims read DDR run by run, and the controller issues tasks. These overlap, so the longest counts; the first
+block's way in and the last one's way out come on top, and the launch. Primitives and constants:
+:mod:`npukbuild.targets.timing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from npukbuild.planner.cost.shape import GemmShape, Prediction
+from npukbuild.targets.timing import (
+    GemmTiming,
+    block_cycles,
+    element_bytes,
+    gemm_timing,
+    kernel_timing,
+    run_ns,
+)
+
+if TYPE_CHECKING:
+    from npukbuild.targets.model import Target
+
+
+@dataclass(frozen=True, slots=True)
+class _Traffic:
+    """DDR side: microseconds of the busiest channels, bytes of each matrix, and per-block pieces."""
+
+    busy_us: float
+    bytes_total: float
+    first_us: float
+    drain_us: float
+
+
+def predict(
+    shape: GemmShape, target: Target, *, clock_ghz: float | None = None, compiler: str | None = None
+) -> Prediction:
+    """Estimate the time of ``shape`` on ``target``.
+
+    Args:
+        shape: Problem, block and dataflow.
+        target: The array model; its ``[timing.gemm]`` has the constants.
+        clock_ghz: AIE clock; None: the target's default.
+        compiler: Overrides ``shape.compiler``.
+
+    Raises:
+        RequestError: A type, compiler or kind of time that the target has no constants for.
+    """
+    timing = gemm_timing(target)
+    return predict_with(timing, shape, clock_ghz or timing.clock_ghz, compiler or shape.compiler)
+
+
+def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: str) -> Prediction:
+    """Estimate from given constants (the calibration varies them)."""
+    cores_m, cores_n = (shape.rows, shape.cols) if shape.m_axis == "rows" else (shape.cols, shape.rows)
+    row_blocks = ceil(shape.M / (shape.m * cores_m))
+    col_blocks = ceil(shape.N / (shape.n * cores_n))
+    blocks = row_blocks * col_blocks
+    steps = ceil(shape.K / shape.k)
+    cycle_us = 1e-3 / clock
+
+    call = _call_cycles(timing, shape, compiler)
+    per_block = _block_overhead(timing, shape)
+    compute_us = blocks * (steps * call + per_block) * cycle_us
+    stream = _step_stream_cycles(timing, shape)
+    stream_us = blocks * steps * stream * cycle_us
+    traffic = _ddr(timing, shape, clock, (row_blocks, col_blocks), (cores_m, cores_n))
+    tasks = shape.tasks if shape.tasks is not None else 3 * shape.cols * row_blocks
+    sequence_us = tasks * timing.task_us
+
+    parts = {"compute": compute_us, "streams": stream_us, "DDR": traffic.busy_us, "sequence": sequence_us}
+    bound = max(parts, key=parts.__getitem__)
+    fill_us = traffic.first_us + stream * cycle_us + (traffic.drain_us if not shape.serial_blocks else 0.0)
+    serial_us = _serial(timing, shape, traffic, blocks, clock)
+    launch = timing.launch[shape.launch]
+    total = parts[bound] + fill_us + serial_us + launch
+    macs = shape.M * shape.K * shape.N
+    return Prediction(
+        total_us=total,
+        compute_us=compute_us,
+        stream_us=stream_us,
+        ddr_us=traffic.busy_us,
+        sequence_us=sequence_us,
+        fill_us=fill_us,
+        serial_us=serial_us,
+        launch_us=launch,
+        bound=bound if launch + serial_us < parts[bound] else "launch" if launch >= serial_us else "serial",
+        macs=macs,
+        tops=2e-6 * macs / total,
+        ddr_bytes=traffic.bytes_total,
+        clock_ghz=clock,
+        kernel_cycles=call,
+    )
+
+
+def _call_cycles(timing: GemmTiming, shape: GemmShape, compiler: str) -> float:
+    """Cycles of one k-step in a core: the call, and taking and giving back A and B."""
+    if not shape.compute:
+        return 2 * timing.handoff
+    kernel = kernel_timing(timing, shape.dtype_in, compiler)
+    acc = element_bytes(shape.dtype_acc or shape.dtype_out)
+    return block_cycles(timing, kernel, acc, shape.m, shape.k, shape.n) + 2 * timing.handoff
+
+
+def _block_overhead(timing: GemmTiming, shape: GemmShape) -> float:
+    """Cycles of one block of C beside its k-steps: clear, convert, hand over, and drain if single-buffered."""
+    acc = shape.dtype_acc or shape.dtype_out
+    elements = shape.m * shape.n
+    cycles = timing.handoff
+    if shape.compute:
+        cycles += timing.call + elements * element_bytes(acc) * timing.zero_byte
+        if acc != shape.dtype_out:
+            cycles += timing.call + elements * timing.convert_element
+    if not shape.c_double and not shape.serial_blocks:
+        cycles += elements * element_bytes(shape.dtype_out) / timing.stream_bytes
+    return cycles
+
+
+def _step_stream_cycles(timing: GemmTiming, shape: GemmShape) -> float:
+    """Cycles to bring one step's A and B into L1: each has a channel of its own."""
+    return max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in) / timing.stream_bytes
+
+
+def _ddr(
+    timing: GemmTiming, shape: GemmShape, clock: float, counts: tuple[int, int], cores: tuple[int, int]
+) -> _Traffic:
+    """DDR busy time: runs per shim channel, the port both channels share, and the whole array's ceiling."""
+    ddr = timing.ddr
+    (row_blocks, col_blocks), (cores_m, cores_n) = counts, cores
+    size, out = element_bytes(shape.dtype_in), 4.0 if shape.cast_pass else element_bytes(shape.dtype_out)
+    a_reads = shape.a_reads if shape.a_reads is not None else col_blocks
+    b_reads = shape.b_reads if shape.b_reads is not None else row_blocks
+    bytes_a, bytes_b = shape.M * shape.K * size * a_reads, shape.K * shape.N * size * b_reads
+    bytes_c = shape.M * shape.N * out
+    run_a, row_a = (shape.k_run or shape.k) * size, shape.K * size
+    run_b, row_b = _b_run(shape, size)
+    run_c, row_c = (
+        (shape.n * out, shape.N * out) if shape.c_layout == "row" else (shape.m * out, shape.M * out)
+    )
+    channels = shape.cols
+    a_us = bytes_a / (run_a * min(channels, cores_m)) * run_ns(ddr, run_a, row_a, clock) * 1e-3
+    b_us = bytes_b / (run_b * min(channels, cores_n)) * run_ns(ddr, run_b, row_b, clock) * 1e-3
+    c_us = bytes_c / (run_c * channels) * run_ns(ddr, run_c, row_c, clock) * 1e-3
+    reads = (a_us**ddr.share + b_us**ddr.share) ** (1.0 / ddr.share)
+    total = bytes_a + bytes_b + bytes_c
+    busy = max(reads, c_us, total / ddr.total_gbs * 1e-3)
+    blocks = row_blocks * col_blocks
+    stages = blocks * ceil(shape.K / (shape.k_run or shape.k))
+    return _Traffic(busy_us=busy, bytes_total=total, first_us=reads / stages, drain_us=c_us / blocks)
+
+
+def _b_run(shape: GemmShape, size: float) -> tuple[float, float]:
+    """Contiguous bytes of B per run, and the distance between runs."""
+    if shape.b_layout == "row":
+        return shape.n * size, shape.N * size
+    if shape.b_layout == "col":
+        return (shape.k_run or shape.k) * size, shape.K * size
+    packed = shape.k * shape.n * size
+    return packed, packed
+
+
+def _serial(timing: GemmTiming, shape: GemmShape, traffic: _Traffic, blocks: int, clock: float) -> float:
+    """Time that overlaps with nothing: drains and refills between blocks, and a separate cast pass."""
+    total = 0.0
+    if shape.serial_blocks:
+        total += blocks * traffic.drain_us + (blocks - 1) * traffic.first_us
+    if shape.cast_pass:
+        out = element_bytes(shape.dtype_out)
+        wire = shape.cols * timing.ddr.channel_bytes * clock
+        elements = shape.M * shape.N
+        total += timing.second_launch_us
+        total += elements * max((4.0 + out) / timing.ddr.total_gbs, 4.0 / wire) * 1e-3
+    return total
