@@ -9,10 +9,10 @@ Error bound of a floating-point product (bf16 inputs, float32 accumulation over 
   addition in any order (gamma_{K-1} S, u = 2^-24) stays below that too, so one bound covers hardware,
   simulator and any blocking of K.
 * The data path flushes subnormal products and sums to zero: at most (K + 1) 2^-126.
-* The one rounding to bf16 (8 significant bits, to nearest) adds at most 2^-9 of the rounded value.
+* The one rounding to bf16 (8 significant bits, to nearest) adds at most 2^-8 of the rounded value.
 
-So |C' - C| <= 2^-9 |C| + (1 + 2^-9) (K 2^-22 S + (K + 1) 2^-126) for bf16 results, and the same without the
-2^-9 terms for float32. Truncation instead of rounding loses up to 2^-8 |C| and breaks the bound wherever
+So |C' - C| <= 2^-8 |C| + (1 + 2^-8) (K 2^-22 S + (K + 1) 2^-126) for bf16 results, and the same without the
+2^-8 terms for float32. Truncation instead of rounding loses up to 2^-7 |C| and breaks the bound wherever
 cancellation is mild; for large K, where the sum's term dominates, the ``integers`` input decides: all its
 partial sums are integers below 2^23, so accumulation is exact and the result must be *equal*.
 
@@ -41,8 +41,8 @@ NUMPY_DTYPES: dict[str, Any] = {
     "i32": np.dtype(np.int32),
 }
 
-BF16_ROUNDOFF = 2.0**-9
-"""Unit roundoff of bfloat16: half of 2^-8, the spacing of 8 significant bits."""
+BF16_ROUNDOFF = 2.0**-8
+"""Unit roundoff of bfloat16: half of 2^-7, the spacing of 8 significant bits at 1."""
 
 BF16_MAX = 2.0**127 * (2 - 2.0**-7)
 """Largest finite bfloat16."""
@@ -75,13 +75,17 @@ class MatmulShape(Protocol):
         """Result type."""
 
     @property
+    def b_layout(self) -> str:
+        """``row``: B is stored [K, N]; ``col``: B is stored [N, K]."""
+
+    @property
     def shift(self) -> int:
         """Right shift of integer results."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of inputs, logical and row-major: A[M, K], then B[K, N]."""
+    """One set of inputs as the kernel takes them: A[M, K], then B[K, N] (or B[N, K] with b_layout col)."""
 
     name: str
     inputs: tuple[NDArray[Any], ...]
@@ -122,7 +126,7 @@ def expected(shape: MatmulShape, trial: Trial) -> Expected:
     """Compute C = A x B in float64 (int64 for integers) with its elementwise bound; see the module's text."""
     if shape.dtype != "bf16":
         return _expected_integer(shape, trial)
-    a, b = (array.astype(np.float64) for array in trial.inputs)
+    a, b = (array.astype(np.float64) for array in _operands(shape, trial))
     value = a @ b
     if trial.exact:
         rounded = value.astype(np.float32).astype(NUMPY_DTYPES[shape.out_dtype]).astype(np.float64)
@@ -149,7 +153,7 @@ def rounded_shift(value: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
 def _expected_integer(shape: MatmulShape, trial: Trial) -> Expected:
     # float64 products of 16-bit integers are exact and so is their sum while K < 2^21; BLAS then does the
     # work that numpy's integer matmul does 50 times slower.
-    a, b = trial.inputs
+    a, b = _operands(shape, trial)
     if shape.k * float(np.iinfo(a.dtype).min) ** 2 < 2.0**53:
         exact = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
     else:
@@ -163,7 +167,14 @@ def _expected_integer(shape: MatmulShape, trial: Trial) -> Expected:
 
 def _pair(shape: MatmulShape, a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     dtype = NUMPY_DTYPES[shape.dtype]
-    return a.astype(dtype), b.astype(dtype)
+    stored = np.ascontiguousarray(b.T) if shape.b_layout == "col" else b
+    return a.astype(dtype), stored.astype(dtype)
+
+
+def _operands(shape: MatmulShape, trial: Trial) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return A[M, K] and B[K, N]."""
+    a, b = trial.inputs
+    return a, b.T if shape.b_layout == "col" else b
 
 
 def _normal(shape: MatmulShape, random: np.random.Generator, name: str) -> Trial:

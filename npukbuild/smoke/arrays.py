@@ -11,7 +11,6 @@ import numpy as np
 
 from npukbuild.errors import DiskFullError, FolderError, InputError
 from npukbuild.kernels.matmul_numerics import NUMPY_DTYPES
-from npukbuild.smoke.buffers import logical_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,10 +49,10 @@ def convert(array: NDArray[Any], argument: Argument) -> tuple[NDArray[Any], str 
         InputError: Wrong shape, or values which the dtype cannot hold.
     """
     wanted = NUMPY_DTYPES[argument.dtype]
-    if array.shape != logical_shape(argument):
+    if array.shape != argument.logical:
         raise InputError(
             f"{argument.name} has shape {_shape(array.shape)}",
-            why=f"this kernel takes {argument.name} as {_shape(logical_shape(argument))}",
+            why=f"this kernel takes {argument.name} as {_shape(argument.logical)}",
             hint="build a kernel of your size, or pad or cut the array",
         )
     if array.dtype == wanted:

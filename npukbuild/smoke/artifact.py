@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import FolderError
 from npukbuild.kernels.abi import Abi
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,6 @@ def open_artifact(path: Path) -> ArtifactFolder:
     """
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        if not isinstance(manifest["name"], str) or not isinstance(manifest["target"], str):
-            raise TypeError("name and target must be text")
         return ArtifactFolder(
             path, {**manifest, "files": dict(manifest["files"])}, Abi.from_dict(manifest["abi"])
         )

@@ -28,11 +28,13 @@ class Shape:
     dtype: str = "bf16"
     out_dtype: str = "bf16"
     shift: int = 0
+    b_layout: str = "row"
 
 
 SHAPES = {
     "bf16": Shape(),
     "bf16_f32": Shape(out_dtype="f32"),
+    "bf16_col": Shape(b_layout="col"),
     "bf16_k512": Shape(k=512),
     "i8_i32": Shape(dtype="i8", out_dtype="i32"),
     "i8_i8": Shape(dtype="i8", out_dtype="i8", shift=9),
@@ -44,6 +46,8 @@ SHAPES = {
 def computed(shape: Shape, trial: Trial) -> Array:
     """What a right device gives: float32 accumulation (in numpy's order), one rounding."""
     a, b = trial.inputs
+    if shape.b_layout == "col":
+        b = b.T
     if shape.dtype == "bf16":
         return (a.astype(np.float32) @ b.astype(np.float32)).astype(NUMPY_DTYPES[shape.out_dtype])
     wrapped = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
