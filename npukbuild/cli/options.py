@@ -18,7 +18,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _OUT_DTYPES = tuple(dict.fromkeys(out for outs in DTYPE_PAIRS.values() for out in outs))
 
 
-class BlockType(click.ParamType):
+class BlockType(click.ParamType[tuple[int, int, int]]):
     """A block size ``MxKxN``, as in ``64x64x64``."""
 
     name = "MxKxN"

@@ -1,0 +1,181 @@
+"""How one matmul is laid over the array: block, grid of cores, buffering, order of the blocks.
+
+Every core (column j, row i) of a grid of ``columns`` x ``rows`` computes m x n blocks of C. A for core row i
+enters through one column and is broadcast along the row, B for column j enters through column j and is
+broadcast up the column, the C blocks of a column are joined in its memtile. One *step* of the grid makes
+rows*m x columns*n elements of C; the problem is padded to whole steps.
+
+With a single block of K (``k_blocks == 1``) one operand may stay in L1 (``resident``) while the other streams:
+``"a"`` keeps the A block while all blocks of N go by, ``"b"`` keeps B while all blocks of M go by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from npukbuild.kernels.abi import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from npukbuild.kernels.matmul import MatmulProblem
+    from npukbuild.targets import Target
+
+Program = Literal["direct", "in_place", "private"]
+Resident = Literal["", "a", "b"]
+
+STACK_BYTES = 3328
+"""Stack of a core: what Peano's matmul code needs (mlir-aie's whole_array uses 0xD00); a multiple of 64."""
+
+STATIC_BYTES = 512
+"""Room kept behind the highest L1 buffer for constants of the core's program; our core functions have no
+tables, so this is for what the compiler and the C runtime place there."""
+
+ACCUMULATOR_BYTES = 4
+"""float32 and int32 sums."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b rounded up."""
+    return -(-a // b)
+
+
+def even_or_one(count: int) -> int:
+    """Return the least trip count >= ``count`` that a loop over depth-2 objectfifos may have.
+
+    The objectfifo lowering unrolls such a loop by two and gives each acquire a fixed buffer, so an odd count
+    would leave the next pass of the enclosing loop one buffer behind.
+    """
+    return count if count == 1 or count % 2 == 0 else count + 1
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way to do a problem; all else is derived. Sizes are in elements unless they say bytes."""
+
+    problem: MatmulProblem
+    target: Target
+    m: int
+    k: int
+    n: int
+    columns: int
+    rows: int
+    resident: Resident = ""
+    c_depth: int = 2
+
+    @property
+    def block(self) -> tuple[int, int, int]:
+        """The block (m, k, n) of one core."""
+        return self.m, self.k, self.n
+
+    @property
+    def cores(self) -> int:
+        """Number of cores that work."""
+        return self.columns * self.rows
+
+    @cached_property
+    def micro(self) -> tuple[int, int, int]:
+        """Shape (r, s, t) of one ``aie::mmul``."""
+        return self.target.mmul[self.problem.dtype]
+
+    @cached_property
+    def element_bytes(self) -> tuple[int, int]:
+        """Bytes of one input and of one result element."""
+        return DTYPE_BYTES[self.problem.dtype], DTYPE_BYTES[self.problem.out_dtype]
+
+    @cached_property
+    def k_blocks(self) -> int:
+        """Blocks along K."""
+        return even_or_one(ceil_div(self.problem.k, self.k))
+
+    @cached_property
+    def m_blocks(self) -> int:
+        """Steps of the grid along M."""
+        count = ceil_div(self.problem.m, self.m * self.rows)
+        return even_or_one(count) if self.resident == "b" else count
+
+    @cached_property
+    def n_blocks(self) -> int:
+        """Steps of the grid along N."""
+        count = ceil_div(self.problem.n, self.n * self.columns)
+        return even_or_one(count) if self.resident == "a" else count
+
+    @property
+    def padded(self) -> tuple[int, int, int]:
+        """M, K, N of the host's buffers."""
+        return (
+            self.m_blocks * self.rows * self.m,
+            self.k_blocks * self.k,
+            self.n_blocks * self.columns * self.n,
+        )
+
+    @cached_property
+    def program(self) -> Program:
+        """How sums reach C.
+
+        ``direct``: one call makes the finished block (K fits the block). ``in_place``: the result has the
+        accumulator's type and is summed where it leaves. ``private``: a separate accumulator, converted last.
+        An i16 sum is wrapped to 32 bits before it is shifted, so i16 -> i16 always takes the last way.
+        """
+        problem = self.problem
+        if self.k_blocks == 1 and not (problem.dtype == "i16" and problem.out_dtype == "i16"):
+            return "direct"
+        return "in_place" if problem.out_dtype == problem.acc_dtype else "private"
+
+    @cached_property
+    def a_depth(self) -> int:
+        """L1 and L2 buffers of A: two, or one where a single A block stays for the whole call."""
+        return 1 if self.resident == "a" and self.m_blocks == 1 else 2
+
+    @cached_property
+    def b_depth(self) -> int:
+        """L1 and L2 buffers of B."""
+        return 1 if self.resident == "b" and self.n_blocks == 1 else 2
+
+    @cached_property
+    def a_groups(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """For each stream of A: the column through which it enters and the core rows it feeds.
+
+        With at least as many columns as rows each row has its own column, spread evenly; with fewer, a
+        memtile distributes to several neighbouring rows.
+        """
+        if self.columns >= self.rows:
+            return tuple((row * self.columns // self.rows, (row,)) for row in range(self.rows))
+        bounds = [ceil_div(self.rows * column, self.columns) for column in range(self.columns + 1)]
+        return tuple(
+            (column, tuple(range(bounds[column], bounds[column + 1]))) for column in range(self.columns)
+        )
+
+    @cached_property
+    def registers(self) -> tuple[int, int]:
+        """Accumulator tiles (rows, columns) that the inner loop holds in registers."""
+        r, _, t = self.micro
+        return register_blocking(
+            self.m // r, self.n // t, r * t * accumulator_bits(self.problem.dtype), self.target.core.accumulators
+        )
+
+
+def accumulator_bits(dtype: str) -> int:
+    """Bits of one accumulator lane of ``aie::mmul``: acc64 for i16, accfloat and acc32 otherwise."""
+    return 64 if dtype == "i16" else 32
+
+
+def register_blocking(tile_rows: int, tile_columns: int, tile_bits: int, registers: int) -> tuple[int, int]:
+    """Choose how many accumulator tiles to hold at once, as (rows, columns) of micro-tiles.
+
+    Args:
+        tile_rows: Micro-tiles along m; the choice divides it.
+        tile_columns: Micro-tiles along n; the choice divides it.
+        tile_bits: Accumulator bits of one micro-tile.
+        registers: 1024-bit accumulator registers of the core; one is left for the compiler.
+    """
+    budget = (registers - 1) * 1024
+    best = (1, 1)
+    for rows in (4, 2, 1):
+        for columns in (4, 2, 1):
+            fits = rows * columns * tile_bits <= budget
+            if fits and tile_rows % rows == 0 and tile_columns % columns == 0:
+                # Of equal areas the squarest needs the fewest loads, then the taller one.
+                if (rows * columns, -abs(rows - columns)) > (best[0] * best[1], -abs(best[0] - best[1])):
+                    best = (rows, columns)
+    return best
