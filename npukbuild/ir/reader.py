@@ -1,0 +1,218 @@
+"""From a design's text to a checked xDSL module in which every operation knows its line."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, FileLineColLoc, IntAttr, ModuleOp, StringAttr
+from xdsl.ir import Dialect
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
+
+from npukbuild.errors import DesignError
+from npukbuild.ir.design import Location
+from npukbuild.ir.dialects import aie_ops, aie_types, aiex_ops, base, dma_ops, fifo_ops, standard
+from npukbuild.ir.dialects.base import DesignOp, location_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xdsl.ir import Operation
+
+_ISOLATED = frozenset(("func.func", "aie.device"))
+"""Operations whose regions see no outer value and may use a name again."""
+
+_HINTS = {
+    "aie.switchbox": "this design is already routed; give the form before aie-create-pathfinder-flows",
+    "aie.shim_mux": "this design is already routed; give the form before aie-create-pathfinder-flows",
+    "aie.connect": "this design is already routed; give the form before aie-create-pathfinder-flows",
+    "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
+    "aiex.configure": "give each device's design on its own",
+    "aiex.control_packet": "control packets are not modelled",
+    "aie.trace": "remove the trace operations: the simulator writes its own trace (--trace)",
+    "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
+}
+
+
+class DesignParser(Parser):
+    """xDSL's parser that gives every operation its place in the text."""
+
+    def __init__(self, context: Context, text: str, name: str) -> None:
+        super().__init__(context, text, name)
+        self._starts = [0, *(position + 1 for position, char in enumerate(text) if char == "\n")]
+        self._file = StringAttr(name)
+
+    def line_of(self, position: int) -> tuple[int, int]:
+        """Return line and column (1-based) of an offset."""
+        line = bisect_right(self._starts, position)
+        return line, position - self._starts[line - 1] + 1
+
+    def parse_operation(self) -> Operation:
+        """Parse an operation and record where it began."""
+        start = self._current_token.span.start
+        if self._current_token.text in _ISOLATED:
+            outer, self.ssa_values = self.ssa_values, {}
+            try:
+                op = super().parse_operation()
+            finally:
+                self.ssa_values = outer
+        else:
+            op = super().parse_operation()
+        line, column = self.line_of(start)
+        op.location = FileLineColLoc(self._file, IntAttr(line), IntAttr(column))
+        if isinstance(op, DesignOp) and op.properties:
+            op.attributes.update(op.properties)
+            op.properties.clear()
+        return op
+
+    def _get_op_by_name(self, name: str) -> type[Operation]:
+        found = self.ctx.get_optional_op(name, dialect_stack=self._parser_state.dialect_stack)
+        if found is None:
+            raise _UnknownOperationError(self._current_token.span, name)
+        return found
+
+
+class _UnknownOperationError(ParseError):
+    def __init__(self, span: Any, name: str) -> None:
+        super().__init__(span, f"operation {name} is not supported")
+        self.operation = name
+
+
+@cache
+def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
+    def of(*modules: Any) -> list[Any]:
+        found = []
+        for module in modules:
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, DesignOp) and "name" in vars(value):
+                    found.append(value)
+        return found
+
+    def aie() -> Dialect:
+        attributes = [value for value in vars(aie_types).values() if _is_attribute(value)]
+        return Dialect("aie", of(aie_ops, dma_ops, fifo_ops), attributes)
+
+    def aiex() -> Dialect:
+        return Dialect("aiex", [op for op in of(aiex_ops) if op.name.startswith("aiex.")], [])
+
+    return (
+        ("aie", aie),
+        ("aiex", aiex),
+        ("index", standard.index_dialect),
+        ("arith", standard.arith_dialect),
+        ("memref", standard.memref_dialect),
+        ("func", lambda: _import("func", "Func")),
+        ("scf", lambda: _import("scf", "Scf")),
+        ("cf", lambda: _import("cf", "Cf")),
+        ("math", lambda: _import("math", "Math")),
+        ("affine", lambda: _import("affine", "Affine")),
+        ("vector", lambda: _import("vector", "Vector")),
+        ("dlti", lambda: _import("dlti", "DLTI")),
+    )
+
+
+def _is_attribute(value: Any) -> bool:
+    return isinstance(value, type) and value.__module__ == aie_types.__name__ and value.__name__[0] != "_"
+
+
+def _import(module: str, name: str) -> Dialect:
+    from importlib import import_module
+
+    dialect: Dialect = getattr(import_module(f"xdsl.dialects.{module}"), name)
+    return dialect
+
+
+def make_context() -> Context:
+    """Return an xDSL context with every dialect a design may use."""
+    context = Context()
+    context.load_dialect(Builtin)
+    for name, factory in _dialects():
+        context.register_dialect(name, factory)
+    return context
+
+
+def read_design(text: str, *, file: str | None = None) -> ModuleOp:
+    """Read a design.
+
+    Args:
+        text: MLIR with one or more ``aie.device``.
+        file: The file's name for messages.
+
+    Returns:
+        The module; :func:`npukbuild.ir.dialects.base.location_of` gives an operation's line.
+
+    Raises:
+        DesignError: The text does not parse, has an operation we do not know, or breaks a rule that xDSL
+            checks (types, terminators); names the line.
+    """
+    parser = DesignParser(make_context(), text, file or "")
+    try:
+        module = parser.parse_module()
+    except ParseError as error:
+        raise _parse_failure(parser, error, file) from None
+    except (VerifyException, DiagnosticException, ValueError) as error:
+        line, column = parser.line_of(parser.pos)
+        raise DesignError(
+            "the design cannot be read", where=str(Location(line, column, file)), why=_first_line(error)
+        ) from None
+    _verify(module)
+    return module
+
+
+def _parse_failure(parser: DesignParser, error: ParseError, file: str | None) -> DesignError:
+    line, column = parser.line_of(error.span.start)
+    where = str(Location(line, column, file))
+    if isinstance(error, _UnknownOperationError):
+        known = error.operation.split(".")[0] in {name for name, _ in _dialects()} | {"builtin"}
+        hint = _HINTS.get(error.operation)
+        if hint is None and not known:
+            hint = f"the dialect {error.operation.split('.')[0]} is not read"
+        return DesignError(f"operation {error.operation} is not supported", where=where, hint=hint)
+    message = _first_line(error.msg)
+    if parser.forward_ssa_references and message.startswith("values used but not defined"):
+        name = next(iter(parser.forward_ssa_references))
+        text = parser.lexer.input.content
+        position = _find_name(text, name)
+        line, column = parser.line_of(position)
+        return DesignError(
+            f"value %{name} is used but not defined", where=str(Location(line, column, file))
+        )
+    return DesignError("the design cannot be read", where=where, why=message)
+
+
+def _find_name(text: str, name: str) -> int:
+    import re
+
+    found = re.search(rf"%{re.escape(name)}(?![\w$.-])", text)
+    return found.start() if found else 0
+
+
+def _first_line(error: object) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _verify(module: ModuleOp) -> None:
+    """Verify standard operations once each; ours are checked by the verifier of the design."""
+    problems: list[tuple[Location | None, str]] = []
+    for op in module.walk():
+        if isinstance(op, DesignOp):
+            continue
+        try:
+            op.verify(verify_nested_ops=False)
+        except (VerifyException, ValueError, DiagnosticException) as error:
+            cause = error.__cause__ or error
+            problems.append((location_of(op), f"{op.name}: {_first_line(cause)}"))
+    if problems:
+        where, what = problems[0]
+        raise DesignError(
+            what,
+            where=str(where) if where else None,
+            details=[f"{place}: {text}" for place, text in problems[1:]],
+        )
+
+
+__all__ = ["DesignParser", "base", "make_context", "read_design"]
