@@ -1,0 +1,3 @@
+#pragma once
+#include "host/memory.hpp"
+#include "host/mmul.hpp"
