@@ -1,1 +1,1 @@
-"""Room."""
+"""Releases: the gate, signatures, provenance, and the registries that hold them."""
