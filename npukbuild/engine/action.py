@@ -69,11 +69,12 @@ class Action:
         label: What a person sees; not part of the key.
         inputs: Name in the work folder -> where the content comes from.
         outputs: Names in the work folder that must exist and be non-empty afterwards.
+        may_be_empty: Those of them that are right when empty, such as logs.
         command: Argument vector; the first entry is the program.
         call: ``package.module:function``, called as ``function(parameters)`` inside the work folder.
         environment: The whole environment of a command. Nothing is inherited.
         tools: What it is made with, by content.
-        parameters: Plain data that a ``call`` receives.
+        parameters: Plain data that a ``call`` receives, with tokens replaced in its strings.
         search: Folders in which headers are looked for, in order.
         depfile: A file in Make's syntax that the step writes: inputs found on the way, such as headers.
         version: Raise it when the step's code changes meaning without any tool's content changing.
@@ -86,6 +87,7 @@ class Action:
     label: str = ""
     inputs: Mapping[str, Input] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    may_be_empty: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     call: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class Action:
             "parameters": self.parameters,
             "inputs": dict(digests),
             "outputs": tuple(sorted(self.outputs)),
+            "may_be_empty": tuple(sorted(self.may_be_empty)),
             "search": self.search,
             "discovers": bool(self.depfile),
         }

@@ -33,6 +33,9 @@ SLOWEST_BYTES = 1 << 20
 
 MOST_FAILURES = 3
 MOST_LOST_SECONDS = 6.0
+FREE_SECONDS = 0.02
+"""A miss that took no longer than this counts as nothing lost."""
+
 REST_SECONDS = 60.0
 MOST_BYTES = 1 << 30
 """The largest answer that is read."""
@@ -247,19 +250,19 @@ class RemoteStore:
 
     # --- asking ------------------------------------------------------------------------------------------------
 
-    def fetch(self, key: str, then: Callable[[Fetched | None], None]) -> None:
-        """Look ``key`` up in the background and call ``then`` from a thread; always before long.
+    def run(self, work: Callable[[], None]) -> None:
+        """Do ``work``, which asks this store, in a thread.
 
         The caller bounds its own waiting with :meth:`patience` in case even the thread hangs.
         """
-        self._start(lambda: then(self.get(key)), lambda: then(None))
+        self._start(work, work)
 
     def patience(self) -> float:
-        """Return the seconds after which a fetch is given up."""
+        """Return the seconds after which an answer is not waited for any longer."""
         return DEADLINE_SECONDS + 1.0
 
     def give_up(self, seconds: float) -> None:
-        """Count a fetch that did not come back."""
+        """Count a question that was not answered."""
         self._failed(seconds, "no answer")
 
     def get(self, key: str) -> Fetched | None:
@@ -281,7 +284,9 @@ class RemoteStore:
                 self._warn(f"the shared cache at {self._where} holds damaged content; it is made again")
                 return None
             contents[record.digest] = content
-        self.hits += 1
+        with self._lock:
+            self.hits += 1
+            self._lost = 0.0
         return Fetched(result, contents)
 
     def upload(self, key: str, result: Result, contents: Callable[[str], bytes | None]) -> None:
@@ -337,7 +342,7 @@ class RemoteStore:
         took = time.monotonic() - started
         with self._lock:
             self._failures = 0
-            if verb == "get" and took > 0.5:
+            if answer is None and took > FREE_SECONDS:
                 self._lost += took
         if self._lost > MOST_LOST_SECONDS:
             self._leave("it is too slow to help")

@@ -49,10 +49,11 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Verified content: its record, and a file that holds it now."""
+    """Verified content: its record, a file that holds it now, and whether that file is the store's or the user's."""
 
     record: OutputRecord
     path: Path
+    kept: bool = True
 
 
 @dataclass
