@@ -30,7 +30,9 @@ class Item:
         return self.count * self.bytes
 
     def __str__(self) -> str:
-        return f"{self.name} {self.bytes:,}" if self.count == 1 else f"{self.name} {self.count} x {self.bytes:,}"
+        return (
+            f"{self.name} {self.bytes:,}" if self.count == 1 else f"{self.name} {self.count} x {self.bytes:,}"
+        )
 
 
 def core_items(scheme: Scheme) -> tuple[Item, ...]:

@@ -124,13 +124,15 @@ class Scheme:
 
     @cached_property
     def a_depth(self) -> int:
-        """L1 and L2 buffers of A: two, or one where a single A block stays for the whole call."""
-        return 1 if self.resident == "a" and self.m_blocks == 1 else 2
+        """L1 and L2 buffers of A: two, or one where a single A block serves the whole call."""
+        stays = self.resident == "a" or self.n_blocks == 1
+        return 1 if stays and self.m_blocks == 1 and self.k_blocks == 1 else 2
 
     @cached_property
     def b_depth(self) -> int:
-        """L1 and L2 buffers of B."""
-        return 1 if self.resident == "b" and self.n_blocks == 1 else 2
+        """L1 and L2 buffers of B: two, or one where a single B block serves the whole call."""
+        stays = self.resident == "b" or self.m_blocks == 1
+        return 1 if stays and self.n_blocks == 1 and self.k_blocks == 1 else 2
 
     @cached_property
     def a_groups(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
@@ -151,7 +153,10 @@ class Scheme:
         """Accumulator tiles (rows, columns) that the inner loop holds in registers."""
         r, _, t = self.micro
         return register_blocking(
-            self.m // r, self.n // t, r * t * accumulator_bits(self.problem.dtype), self.target.core.accumulators
+            self.m // r,
+            self.n // t,
+            r * t * accumulator_bits(self.problem.dtype),
+            self.target.core.accumulators,
         )
 
 

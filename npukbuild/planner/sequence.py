@@ -2,7 +2,7 @@
 
 All streams of a group are one task each. Groups take turns with two sets of descriptor ids, and before a set is
 used again the C of the group that had it is awaited on every column: C of a group cannot be complete before all
-of its A and B have been read, so three live tasks per channel never meet and the queue never holds more than two.
+of its A and B have been read, so no descriptor is written while it lives and no queue holds more than two tasks.
 """
 
 from __future__ import annotations
@@ -27,15 +27,40 @@ class Schedule:
     """Order of the blocks and how they are cut into groups.
 
     ``j_inner``: the blocks of one row of blocks follow each other (N innermost); otherwise those of one column.
+    A group spans ``outer_step`` x ``inner_step`` of the ``outer`` x ``inner`` blocks (less at the end).
     """
 
     j_inner: bool
-    groups: tuple[Group, ...]
+    outer: int
+    inner: int
+    outer_step: int
+    inner_step: int
 
     @property
-    def tasks_per_stream(self) -> int:
-        """Tasks that each stream's channel is given."""
-        return len(self.groups)
+    def count(self) -> int:
+        """Number of groups, which is the number of tasks that each stream's channel is given."""
+        return ceil_div(self.outer, self.outer_step) * ceil_div(self.inner, self.inner_step)
+
+    def groups(self) -> Iterator[Group]:
+        """Yield the groups in order."""
+        for outer in range(0, self.outer, self.outer_step):
+            for inner in range(0, self.inner, self.inner_step):
+                yield self._group(outer, inner)
+
+    def first_and_last(self) -> tuple[Group, Group]:
+        """Return the first group and the last, which is the farthest and may be the smallest."""
+        outer, inner = ((total - 1) // step * step for total, step in self._axes())
+        return self._group(0, 0), self._group(outer, inner)
+
+    def _axes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (self.outer, self.outer_step), (self.inner, self.inner_step)
+
+    def _group(self, outer: int, inner: int) -> Group:
+        outer_count = min(self.outer_step, self.outer - outer)
+        inner_count = min(self.inner_step, self.inner - inner)
+        if self.j_inner:
+            return Group(outer, outer_count, inner, inner_count)
+        return Group(inner, inner_count, outer, outer_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +98,17 @@ def schedule(scheme: Scheme) -> Schedule | None:
     else:
         orders = (True, False)
     found = [cut for j_inner in orders if (cut := _cut(scheme, j_inner)) is not None]
-    return min(found, key=lambda cut: len(cut.groups)) if found else None
+    return min(found, key=lambda cut: cut.count) if found else None
 
 
 def _cut(scheme: Scheme, j_inner: bool) -> Schedule | None:
-    inner_count = scheme.n_blocks if j_inner else scheme.m_blocks
-    outer_count = scheme.m_blocks if j_inner else scheme.n_blocks
-    limit = scheme.target.shim.iteration
-    for outer_step, inner_step in _steps(scheme, outer_count, inner_count, limit):
-        groups = tuple(
-            _group(j_inner, (outer, min(outer_step, outer_count - outer)), (inner, min(inner_step, inner_count - inner)))
-            for outer in range(0, outer_count, outer_step)
-            for inner in range(0, inner_count, inner_step)
-        )
-        # Sizes only shrink and strides stay the same from the first group to the last.
-        if _expressible(scheme, groups[0], j_inner) and _expressible(scheme, groups[-1], j_inner):
-            return Schedule(j_inner, groups)
+    inner = scheme.n_blocks if j_inner else scheme.m_blocks
+    outer = scheme.m_blocks if j_inner else scheme.n_blocks
+    for outer_step, inner_step in _steps(scheme, outer, inner, scheme.target.shim.iteration):
+        cut = Schedule(j_inner, outer, inner, outer_step, inner_step)
+        # Strides are the same in all groups and only the last ones are smaller.
+        if all(_expressible(scheme, group, j_inner) for group in cut.first_and_last()):
+            return cut
     return None
 
 
@@ -96,16 +116,10 @@ def _steps(scheme: Scheme, outer: int, inner: int, limit: int) -> Iterator[tuple
     """Yield (outer, inner) blocks per group, largest groups first."""
     if scheme.resident or inner == 1:
         # The operand that stays is sent once per outer block, so a group may span several of them.
-        yield from ((min(limit, outer), inner), (1, inner))
-    if not scheme.resident:
-        for step in (inner, limit, 1):
-            if step <= inner:
-                yield 1, step
-
-
-def _group(j_inner: bool, outer: tuple[int, int], inner: tuple[int, int]) -> Group:
-    (i, ni), (j, nj) = (outer, inner) if j_inner else (inner, outer)
-    return Group(i, ni, j, nj)
+        yield min(limit, outer), inner
+    for step in (inner, limit, 1) if not scheme.resident else (inner,):
+        if step <= inner:
+            yield 1, step
 
 
 def _expressible(scheme: Scheme, group: Group, j_inner: bool) -> bool:
@@ -121,14 +135,14 @@ def operations(scheme: Scheme, plan: Schedule) -> Iterator[Task | WaitFor | Rema
     """Yield the sequence's operations in order."""
     columns = range(scheme.columns)
     waits = [WaitFor(f"c{column}_l2") for column in columns]
-    for number, group in enumerate(plan.groups):
+    for number, group in enumerate(plan.groups()):
         if number >= len(ID_SETS):
             yield Remark(f"group {number - len(ID_SETS)} has finished: its descriptor ids may be used again")
             yield from waits
         ids = ID_SETS[number % len(ID_SETS)]
         yield Remark(_describe(scheme, number, group, ids))
         yield from _tasks(scheme, group, ids, j_inner=plan.j_inner)
-    for _ in range(min(len(ID_SETS), len(plan.groups))):
+    for _ in range(min(len(ID_SETS), plan.count)):
         yield from waits
 
 
@@ -159,9 +173,4 @@ def _span(what: str, first: int, count: int) -> str:
 
 def task_count(scheme: Scheme, plan: Schedule) -> int:
     """Return the number of ``dma_memcpy_nd`` of the whole call."""
-    return len(plan.groups) * (2 * scheme.columns + len(scheme.a_groups))
-
-
-def fewest_groups(outer: int, inner: int, limit: int) -> int:
-    """Return how many groups a problem of ``outer`` x ``inner`` blocks takes when strides do not matter."""
-    return 1 if inner == 1 and outer <= limit else outer * ceil_div(inner, limit)
+    return plan.count * (2 * scheme.columns + len(scheme.a_groups))

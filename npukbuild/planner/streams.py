@@ -154,4 +154,6 @@ def c_transfer(scheme: Scheme, group: Group, column: int, *, j_inner: bool) -> T
     along_n = (group.nj, scheme.columns * scheme.n)
     order = [along_m, along_n] if j_inner else [along_n, along_m]
     offset = group.i * high * width + group.j * scheme.columns * scheme.n + column * scheme.n
-    return transfer(offset, [*order, (high, width), (scheme.n, 1)], scheme.element_bytes[1], scheme.target.shim)
+    return transfer(
+        offset, [*order, (high, width), (scheme.n, 1)], scheme.element_bytes[1], scheme.target.shim
+    )
