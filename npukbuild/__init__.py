@@ -6,4 +6,21 @@ The names an application imports live here; each is loaded when it is first aske
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npukbuild.runtime.matmul import Matmul
+    from npukbuild.runtime.select import load
+
 __version__ = "0.1.0"
+__all__ = ["Matmul", "__version__", "load"]
+
+_HOMES = {"load": "npukbuild.runtime.select", "Matmul": "npukbuild.runtime.matmul"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,1 +1,1 @@
-"""Room."""
+"""What an application imports: released kernels as functions on numpy arrays."""

@@ -1,0 +1,106 @@
+"""Finding releases in a registry, and the nearest ones when none fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.errors import ReleaseMissingError
+from npukbuild.publish.keys import known_keys
+from npukbuild.publish.registry import open_registry
+from npukbuild.publish.release import verify_release
+from npukbuild.runtime.loaded import LoadedKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from npukbuild.publish.registry import Registry
+    from npukbuild.publish.release import Release
+
+DEFAULT_REGISTRY = "build/registry"
+_SIZES = ("m", "k", "n")
+
+
+def load(
+    family: str,
+    *,
+    target: str = "npu1",
+    registry: str = DEFAULT_REGISTRY,
+    device: str = "auto",
+    channel: str | None = None,
+    **parameters: Any,
+) -> LoadedKernel:
+    """Return the newest release of exactly this kernel, verified, as a function.
+
+    Args:
+        family: For example ``matmul``.
+        target: The array it was built for.
+        registry: A folder or ``oci://`` address.
+        device: ``auto``, ``npu`` or ``simulator``.
+        channel: Only this channel; by default stable is preferred to candidate.
+        parameters: ``m``, ``k``, ``n``, ``dtype``, ``out_dtype``, ``b_layout``, ``shift``.
+
+    Raises:
+        ReleaseMissingError: None fits; the nearest are listed.
+        SignatureError: The release does not verify.
+    """
+    place = open_registry(registry)
+    releases = list(releases_of(place, family, target, channel))
+    fitting = [release for release in releases if _fits(release, parameters)]
+    if not fitting:
+        raise _missing(family, target, registry, parameters, releases)
+    chosen = max(fitting, key=lambda release: (release.channel == "stable", _published(release)))
+    verify_release(chosen, known_keys())
+    return LoadedKernel(chosen, device=device)
+
+
+def releases_of(
+    registry: Registry, family: str, target: str, channel: str | None = None
+) -> Iterable[Release]:
+    """Yield the releases of ``family`` for ``target``, unverified."""
+    for release_id in registry.ids():
+        if release_id.target != target or not release_id.name.startswith(f"{family}_"):
+            continue
+        release = registry.get(release_id)
+        if channel in (None, release.channel) and request_of(release).get("family") == family:
+            yield release
+
+
+def request_of(release: Release) -> dict[str, Any]:
+    """Return the request a release was built from."""
+    return dict(release.manifest["request"])
+
+
+def _fits(release: Release, parameters: dict[str, Any]) -> bool:
+    request = request_of(release)
+    if request.get("out_dtype") is None:
+        request["out_dtype"] = release.manifest["abi"]["arguments"][-1]["dtype"]
+    return all(request.get(name) == value for name, value in parameters.items())
+
+
+def _published(release: Release) -> str:
+    from npukbuild.publish.dsse import signed_payload
+    from npukbuild.publish.release import ATTESTATION
+
+    metadata = signed_payload(release.files[ATTESTATION])["predicate"]["runDetails"]["metadata"]
+    return str(metadata["finishedOn"])
+
+
+def _missing(
+    family: str, target: str, registry: str, parameters: dict[str, Any], releases: list[Release]
+) -> ReleaseMissingError:
+    def distance(release: Release) -> float:
+        request = request_of(release)
+        sizes = [abs(int(request[s]) - int(parameters.get(s, request[s]))) / int(request[s]) for s in _SIZES]
+        others = [name for name in parameters if name not in _SIZES and request.get(name) != parameters[name]]
+        return sum(sizes) + 100 * len(others)
+
+    nearest = sorted(releases, key=distance)[:5]
+    asked = ", ".join(f"{name}={value}" for name, value in parameters.items())
+    sizes = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in parameters.items())
+    return ReleaseMissingError(
+        f"no release of {family} for {target} with {asked}",
+        where=registry,
+        why="the nearest are listed below" if nearest else "the registry has none for this target",
+        details=[str(release.id) for release in nearest],
+        hint=f"npukbuild {family} {sizes} --target {target}, then npukbuild publish",
+    )
