@@ -5,6 +5,7 @@ Templates and core sources come from the checkout, or from the wheel's data when
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,14 +48,19 @@ def render(plan: MatmulPlan) -> Sources:
 def data_folder(name: str) -> Path:
     """Return the folder ``templates`` or ``kernels_src``.
 
+    ``$NPUKBUILD_DATA_DIR`` names a folder with both, for kernel authors who change them; otherwise they come
+    from the installed package or from the checkout.
+
     Raises:
         RenderError: It is neither in the checkout nor in the installed package.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package.parent / name, package / "_data" / name):
+    given = os.environ.get("NPUKBUILD_DATA_DIR")
+    places = (Path(given),) if given else (package / "_data", package.parent)
+    for folder in (place / name for place in places):
         if folder.is_dir():
             return folder
-    raise RenderError(f"the folder {name} is missing", where=str(package), hint="install npukbuild again")
+    raise RenderError(f"the folder {name} is missing", where=str(places[0]), hint="install npukbuild again")
 
 
 def _text(template: str, numbers: dict[str, Any]) -> str:

@@ -1,0 +1,5 @@
+"""``python -m npukbuild``."""
+
+from npukbuild.cli import main
+
+main()
