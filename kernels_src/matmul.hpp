@@ -51,6 +51,36 @@ inline auto load_b(const In *__restrict b, unsigned k, unsigned j) {
     return aie::load_v<size>(b + (k * Shape::columns + j) * size);
 }
 
+// A vector has at most 1024 bits; an accumulator tile of AIE2P has 2048 and is moved in two halves.
+template <typename T, unsigned Size> constexpr unsigned lanes_at_once = Size * sizeof(T) <= 128 ? Size : 128 / sizeof(T);
+
+template <typename Tile, typename Tag, typename Sum>
+inline Tile load_tile(const Sum *__restrict at) {
+  constexpr unsigned size = Tile::size_C, lanes = lanes_at_once<Sum, size>;
+  if constexpr (lanes == size) {
+    return Tile(aie::load_v<size>(at));
+  } else {
+    typename Tile::accum_type sums;
+    NPUKBUILD_UNROLL
+    for (unsigned part = 0; part < size / lanes; ++part)
+      sums.insert(part, aie::accum<Tag, lanes>(aie::load_v<lanes>(at + part * lanes)));
+    return Tile(sums);
+  }
+}
+
+template <typename Tile, typename Out>
+inline void store_tile(Out *__restrict at, const Tile &tile, int shift = 0) {
+  constexpr unsigned size = Tile::size_C, lanes = lanes_at_once<Out, size>;
+  if constexpr (lanes == size) {
+    aie::store_v(at, tile.template to_vector<Out>(shift));
+  } else {
+    const typename Tile::accum_type sums = tile.to_accum();
+    NPUKBUILD_UNROLL
+    for (unsigned part = 0; part < size / lanes; ++part)
+      aie::store_v(at + part * lanes, sums.template extract<lanes>(part).template to_vector<Out>(shift));
+  }
+}
+
 // Runs over the block of K for the TM x TN tiles at tile (i, j), adding to `sums`.
 template <typename Shape, typename In, typename Tile>
 inline void multiply_tiles(const In *__restrict a, const In *__restrict b, unsigned i, unsigned j,
@@ -75,7 +105,8 @@ inline void multiply_tiles(const In *__restrict a, const In *__restrict b, unsig
 // C += A x B on sums kept in L1. Integer sums wrap modulo 2^32.
 template <typename Shape, typename In, typename Sum>
 inline void multiply_add(const In *__restrict a, const In *__restrict b, Sum *__restrict c) {
-  using Tile = aie::mmul<Shape::R, Shape::S, Shape::T, In, In, typename matmul_types<In>::tag>;
+  using Tag = typename matmul_types<In>::tag;
+  using Tile = aie::mmul<Shape::R, Shape::S, Shape::T, In, In, Tag>;
   constexpr unsigned size = Shape::R * Shape::T;
   if constexpr (sizeof(In) == 2 && sizeof(Sum) == 4 && !std::is_same_v<Sum, float>)
     aie::set_saturation(aie::saturation_mode::none); // 64-bit sums of int16 are stored modulo 2^32
@@ -90,13 +121,13 @@ inline void multiply_add(const In *__restrict a, const In *__restrict b, Sum *__
       for (unsigned y = 0; y < Shape::TM; ++y)
         NPUKBUILD_UNROLL
         for (unsigned x = 0; x < Shape::TN; ++x)
-          sums[y][x] = Tile(aie::load_v<size>(at + (y * Shape::columns + x) * size));
+          sums[y][x] = load_tile<Tile, Tag>(at + (y * Shape::columns + x) * size);
       multiply_tiles<Shape>(a, b, i, j, sums);
       NPUKBUILD_UNROLL
       for (unsigned y = 0; y < Shape::TM; ++y)
         NPUKBUILD_UNROLL
         for (unsigned x = 0; x < Shape::TN; ++x)
-          aie::store_v(at + (y * Shape::columns + x) * size, sums[y][x].template to_vector<Sum>());
+          store_tile(at + (y * Shape::columns + x) * size, sums[y][x]);
     }
   }
   event1();
@@ -105,7 +136,8 @@ inline void multiply_add(const In *__restrict a, const In *__restrict b, Sum *__
 // C = A x B where the block holds all of K: one rounding, from the registers. `shift` applies to integers.
 template <typename Shape, typename In, typename Out>
 inline void multiply(const In *__restrict a, const In *__restrict b, Out *__restrict c, int shift = 0) {
-  using Tile = aie::mmul<Shape::R, Shape::S, Shape::T, In, In, typename matmul_types<In>::tag>;
+  using Tag = typename matmul_types<In>::tag;
+  using Tile = aie::mmul<Shape::R, Shape::S, Shape::T, In, In, Tag>;
   constexpr unsigned size = Shape::R * Shape::T;
   static_assert(!(sizeof(In) == 2 && std::is_same_v<In, Out> && std::is_integral_v<Out>),
                 "int16 sums are wrapped to 32 bits before they are shifted");
@@ -126,7 +158,7 @@ inline void multiply(const In *__restrict a, const In *__restrict b, Out *__rest
       for (unsigned y = 0; y < Shape::TM; ++y)
         NPUKBUILD_UNROLL
         for (unsigned x = 0; x < Shape::TN; ++x)
-          aie::store_v(at + (y * Shape::columns + x) * size, sums[y][x].template to_vector<Out>(shift));
+          store_tile(at + (y * Shape::columns + x) * size, sums[y][x], shift);
     }
   }
   event1();
