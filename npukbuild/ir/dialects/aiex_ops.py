@@ -268,6 +268,29 @@ class RtpWriteOp(ValuesOp):
     name = "aiex.npu.rtp_write"
     FIELDS: ClassVar[tuple[str, ...]] = ("buffer", "index", "value")
 
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse also the oldest spelling, ``(column, row, index, value) {buffer_sym_name = "rtp"}``."""
+        parser.parse_punctuation("(")
+        given: dict[str, Any] = {}
+        operands: list[SSAValue] = []
+        name = parser.parse_optional_symbol_name()
+        fields = cls.FIELDS[1:]
+        if name is None:
+            integer(parser)
+            comma(parser)
+            integer(parser)
+        else:
+            given["buffer"] = name
+        for field in fields:
+            comma(parser)
+            cls._value(parser, field, given, operands)
+        parser.parse_punctuation(")")
+        attributes = attributes_of(parser, **given)
+        if parser.parse_optional_punctuation(":") is not None:
+            parser.parse_type()
+        return cls.make(operands=operands, attributes=attributes)
+
 
 @irdl_op_definition
 class SetLockOp(DesignOp):

@@ -1,0 +1,315 @@
+"""The runtime sequence becomes what the controller does: pushes, waits, writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from xdsl.dialects import memref, scf
+from xdsl.ir import Block, Operation, SSAValue
+
+from npukbuild.errors import DesignError
+from npukbuild.ir.design import (
+    Allocation,
+    Array,
+    Descriptor,
+    Dim,
+    Free,
+    Pad,
+    Push,
+    Sequence,
+    SequenceOp,
+    SetLock,
+    TileId,
+    Wait,
+    WriteBuffer,
+)
+from npukbuild.ir.dialects import aie_ops, aiex_ops
+from npukbuild.ir.dialects.base import DesignOp, location_of
+from npukbuild.ir.lowering import raw
+from npukbuild.ir.lowering.collect import array_of
+from npukbuild.ir.lowering.constants import constant, evaluate
+from npukbuild.ir.lowering.state import State
+from npukbuild.ir.lowering.tasks import Task, configure_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from npukbuild.ir.design import Buffer
+
+_MOST_OPERATIONS = 1_000_000
+"""Unrolled loops beyond this are surely not meant."""
+
+
+def lower_sequences(
+    state: State, allocations: Mapping[str, Allocation], placed: Mapping[str, Buffer]
+) -> dict[str, Sequence]:
+    """Lower every runtime sequence of the device, by name."""
+    found: dict[str, Sequence] = {}
+    for op in state.device.body.blocks[0].ops:
+        if isinstance(op, aie_ops.SequenceOp):
+            name = op.sym or "sequence"
+            if name in found:
+                state.problems.error(f"runtime sequence {name} is declared twice", location_of(op))
+            found[name] = Sequencer(state, allocations, placed, op).run(name)
+    return found
+
+
+@dataclass
+class Sequencer:
+    """Walks one runtime sequence; loops with constant bounds are unrolled."""
+
+    state: State
+    allocations: Mapping[str, Allocation]
+    placed: Mapping[str, Buffer]
+    op: aie_ops.SequenceOp
+    arguments: dict[SSAValue, tuple[str, Array]] = field(default_factory=dict)
+    known: dict[SSAValue, int] = field(default_factory=dict)
+    found: list[SequenceOp] = field(default_factory=list)
+    tasks: dict[SSAValue, Task] = field(default_factory=dict)
+    alive: dict[TileId, set[int]] = field(default_factory=dict)
+    registers: raw.Registers = field(default_factory=raw.Registers)
+    count: int = 0
+
+    def run(self, name: str) -> Sequence:
+        """Return the lowered sequence."""
+        block = self.op.body.blocks[0]
+        for number, value in enumerate(block.args):
+            label = value.name_hint or f"arg{number}"
+            try:
+                self.arguments[value] = (label, array_of(value.type))
+            except ValueError as error:
+                raise DesignError(f"argument {label}: {error}", where=str(location_of(self.op))) from None
+        self._block(block)
+        return Sequence(name, tuple(self.arguments.values()), tuple(self.found), location_of(self.op))
+
+    def _block(self, block: Block) -> None:
+        for op in block.ops:
+            self.count += 1
+            if self.count > _MOST_OPERATIONS:
+                raise DesignError(
+                    "the runtime sequence is too long", where=str(location_of(op)),
+                    why=f"more than {_MOST_OPERATIONS} operations",
+                )  # fmt: skip
+            handler = _HANDLERS.get(type(op))
+            if handler is not None:
+                handler(self, op)
+            elif isinstance(op, scf.ForOp):
+                self._loop(op)
+            elif not self._harmless(op):
+                raise DesignError(
+                    f"operation {op.name} is not supported in a runtime sequence", where=str(location_of(op))
+                )
+
+    def _harmless(self, op: Operation) -> bool:
+        if isinstance(op, aie_ops.EndOp | aiex_ops.PreemptOp | scf.YieldOp | memref.GetGlobalOp):
+            return True
+        return constant(op) is not None or (
+            len(op.results) == 1 and evaluate(op.results[0], self.known) is not None
+        )
+
+    def _loop(self, op: scf.ForOp) -> None:
+        bounds = [evaluate(value, self.known) for value in (op.lb, op.ub, op.step)]
+        if any(bound is None for bound in bounds) or op.iter_args or bounds[2] == 0:
+            raise DesignError(
+                "a loop in a runtime sequence needs constant bounds and carries no values",
+                where=str(location_of(op)),
+            )
+        first, last, step = (bound or 0 for bound in bounds)
+        for index in range(first, last, step):
+            self.known[op.body.blocks[0].args[0]] = index
+            self._block(op.body.blocks[0])
+
+    def number(self, value: int | SSAValue | None, op: Operation, what: str) -> int:
+        """Return a value that must be known now."""
+        found = evaluate(value, self.known) if isinstance(value, SSAValue) else value
+        if found is None:
+            raise DesignError(f"{what} of {op.name} must be a constant", where=str(location_of(op)))
+        return found
+
+    def allocation(self, name: str, op: Operation) -> Allocation | None:
+        """Return the shim channel that a symbol means, or note that it means none."""
+        found = self.allocations.get(name) or self.allocations.get(name.removesuffix("_shim_alloc"))
+        if found is not None:
+            return found
+        if name in self.state.fifos:
+            self.state.problems.error(
+                f"objectfifo {name} has no end on a shim tile", location_of(op),
+                why="a runtime sequence moves data through shim tiles only",
+                hint="name the objectfifo between the shim tile and the array",
+            )  # fmt: skip
+        else:
+            self.state.problems.error(
+                f"no objectfifo or shim_dma_allocation is named {name}", location_of(op),
+                hint=f"known: {', '.join(sorted(self.allocations)) or 'none'}",
+            )  # fmt: skip
+        return None
+
+    def task_of(self, op: DesignOp) -> Task:
+        """Return the task that an operation's operand names."""
+        task = self.tasks.get(op.operands[0])
+        if task is None:
+            raise DesignError(f"{op.name} needs a configured task", where=str(location_of(op)))
+        return task
+
+    def take_id(self, tile: TileId, channel: int, explicit: int | None) -> int:
+        """Return a descriptor id for a task: the given one or the lowest free one.
+
+        A memtile's even channels use the lower half of its ids, odd ones the upper half. When none is free the
+        number passes the limit, and the account reports it.
+        """
+        used = self.alive.setdefault(tile, self._static_ids(tile))
+        if explicit is not None:
+            used.add(explicit)
+            return explicit
+        limits = self.state.target.limits(self.state.kind(tile))
+        first, last = 0, limits.bds
+        if limits.bds_per_parity:
+            first = (channel % 2) * limits.bds_per_parity
+            last = first + limits.bds_per_parity
+        free = next((number for number in range(first, last) if number not in used), None)
+        if free is None:
+            free = max(limits.bds, max(used, default=0) + 1)
+        used.add(free)
+        return free
+
+    def _static_ids(self, tile: TileId) -> set[int]:
+        return {
+            descriptor.id
+            for channel in self.state.channels
+            if channel.tile == tile
+            for descriptor in channel.descriptors
+            if descriptor.id is not None
+        }
+
+
+def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
+    name = op.text("metadata") or ""
+    target = run.allocation(name, op)
+    argument = run.arguments.get(op.operands[0])
+    if argument is None:
+        raise DesignError("a transfer needs an argument of the runtime sequence", where=str(location_of(op)))
+    if target is None:
+        return
+    label, _ = argument
+    offsets, sizes, strides = (
+        tuple(run.number(entry, op, key) for entry in op.entries(key)) for key in ("offsets", "sizes", "strides")
+    )
+    offset = sum(first * second for first, second in zip(offsets, strides, strict=True))
+    linear = sizes[1:3] == (1, 1) and strides[1:] == (0, 0, 1)
+    dims = tuple(Dim(size, stride) for size, stride in zip(sizes[1:], strides[1:], strict=True))
+    while len(dims) > 1 and dims[0].size == 1:
+        dims = dims[1:]
+    length = sizes[1] * sizes[2] * sizes[3]
+    descriptor = Descriptor(
+        label, offset, length, () if linear else dims, _memcpy_pads(op), id=op.number("id"),
+        packet=op.data("packet"), loc=location_of(op),
+    )  # fmt: skip
+    iteration = Dim(sizes[0], strides[0]) if sizes[0] > 1 else None
+    token = op.flag("issue_token") or target.direction == "S2MM"
+    run.found.append(Push(target, (descriptor,), sizes[0] - 1, iteration, token, loc=location_of(op)))
+    run.state.transfers.append((op, run.arguments[op.operands[0]][1], sizes, strides))
+
+
+def _memcpy_pads(op: aiex_ops.DmaMemcpyNdOp) -> tuple[Pad, ...]:
+    pads = tuple(
+        Pad(op.number(f"d{dim}_zero_before") or 0, op.number(f"d{dim}_zero_after") or 0) for dim in (2, 1, 0)
+    )
+    return pads if any(pad.before or pad.after for pad in pads) else ()
+
+
+def _wait(run: Sequencer, op: DesignOp) -> None:
+    target = run.allocation(op.text("symbol") or "", op)
+    if target is not None:
+        run.found.append(Wait(target.tile, target.direction, target.channel, loc=location_of(op)))
+
+
+def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
+    column, row, direction, channel = (
+        run.number(op.field(name), op, name) for name in ("column", "row", "direction", "channel")
+    )
+    columns, rows = (
+        run.number(1 if op.field(name) is None else op.field(name), op, name) for name in ("column_num", "row_num")
+    )
+    for tile in (TileId(column + c, row + r) for c in range(max(columns, 1)) for r in range(max(rows, 1))):
+        run.found.append(Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
+
+
+def _rtp(run: Sequencer, op: aiex_ops.RtpWriteOp) -> None:
+    name = op.text("buffer") or op.text("buffer_sym_name") or ""
+    index, value = (run.number(op.field(key), op, key) for key in ("index", "value"))
+    run.found.append(WriteBuffer(_buffer_named(run, name, op).name, index, value & 0xFFFFFFFF, location_of(op)))
+
+
+def _buffer_named(run: Sequencer, name: str, op: Operation) -> Buffer:
+    buffer = run.placed.get(name)
+    if buffer is None:
+        raise DesignError(f"no buffer is named {name}", where=str(location_of(op)))
+    return buffer
+
+
+def _set_lock(run: Sequencer, op: DesignOp) -> None:
+    name = run.state.values.get(op.operands[0])
+    if not isinstance(name, str):
+        raise DesignError("set_lock needs an aie.lock", where=str(location_of(op)))
+    run.found.append(SetLock(name, op.number("value") or 0, location_of(op)))
+
+
+def _configure(run: Sequencer, op: DesignOp) -> None:
+    if isinstance(op, aiex_ops.ConfigureTaskOp):
+        tile = run.state.tiles.get(op.operands[0])
+        direction: Any = op.text("direction")
+        if tile is None:
+            raise DesignError("a task needs a tile", where=str(location_of(op)))
+        target: Allocation | None = Allocation("", tile, direction, op.number("channel") or 0, location_of(op))
+    else:
+        target = run.allocation(op.text("alloc") or "", op)
+    if target is not None:
+        run.tasks[op.results[0]] = configure_task(run, op, target, len(run.tasks))
+
+
+def _start(run: Sequencer, op: DesignOp) -> None:
+    task = run.task_of(op)
+    run.found.append(
+        Push(task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op))
+    )
+
+
+def _await(run: Sequencer, op: DesignOp) -> None:
+    task = run.task_of(op)
+    if not task.token:
+        run.state.problems.error(
+            f"task {task.name} is awaited but issues no token", location_of(op),
+            hint="configure it with {issue_token = true}",
+        )  # fmt: skip
+    task.give_back(run)
+    target = task.target
+    run.found.append(
+        Wait(target.tile, target.direction, target.channel, 1, task.name, frees=True, loc=location_of(op))
+    )
+
+
+def _free(run: Sequencer, op: DesignOp) -> None:
+    task = run.task_of(op)
+    task.give_back(run)
+    run.found.append(Free(task.name, location_of(op)))
+
+
+_HANDLERS: dict[type[Any], Any] = {
+    aiex_ops.DmaMemcpyNdOp: _memcpy,
+    aiex_ops.DmaWaitOp: _wait,
+    aiex_ops.SyncOp: _sync,
+    aiex_ops.RtpWriteOp: _rtp,
+    aiex_ops.SetLockOp: _set_lock,
+    aiex_ops.ConfigureTaskOp: _configure,
+    aiex_ops.ConfigureTaskForOp: _configure,
+    aiex_ops.StartTaskOp: _start,
+    aiex_ops.AwaitTaskOp: _await,
+    aiex_ops.FreeTaskOp: _free,
+    aiex_ops.Write32Op: raw.write32,
+    aiex_ops.MaskWrite32Op: raw.maskwrite32,
+    aiex_ops.BlockWriteOp: raw.blockwrite,
+    aiex_ops.AddressPatchOp: raw.address_patch,
+    aiex_ops.PushQueueOp: raw.push_queue,
+}
+
