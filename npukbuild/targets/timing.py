@@ -36,8 +36,9 @@ COMPILERS = ("peano", "xchesscc", "codegen")
 class KernelTiming:
     """Constants of one compiler and input type.
 
-    ``issue`` is the inner loop's multiply-accumulates per cycle; ``out_base`` and ``out_byte`` are cycles per
-    element of C (and per byte of it) that each call spends on loading, storing and restarting the loop.
+    ``issue`` is the inner loop's multiply-accumulates per cycle, per input type; ``out_base`` and
+    ``out_byte`` are the compiler's cycles per element of C (and per byte of it) that each call spends on
+    loading, storing and restarting the loop.
     """
 
     issue: float
@@ -49,10 +50,10 @@ class KernelTiming:
 class DdrTiming:
     """Constants of the path between DDR and the memtiles.
 
-    A shim channel moves ``channel_bytes`` per cycle. A contiguous run costs at least ``run_ns``, and where the
-    next run lies ``page_bytes`` or more away it costs ``page_ns`` on top (a new page each time). The channels of
-    a shim share its port: busy times a, b combine to ``(a**share + b**share)**(1/share)``. All columns
-    together move at most ``total_gbs``.
+    A shim channel moves ``channel_bytes`` per cycle. A contiguous run costs at least ``run_ns``, and where
+    the next run lies ``page_bytes`` or more away it costs ``page_ns`` on top (a new page each time). The
+    channels of a shim share its port: busy times a, b combine to ``(a**share + b**share)**(1/share)``. All
+    columns together move at most ``total_gbs``.
     """
 
     channel_bytes: float
@@ -76,6 +77,7 @@ class GemmTiming:
     convert_element: float
     task_us: float
     second_launch_us: float
+    stage_us: float
     ddr: DdrTiming
     kernels: Mapping[tuple[str, str], KernelTiming]
     launch: Mapping[str, float]
@@ -103,9 +105,9 @@ def gemm_timing(target: Target) -> GemmTiming:
 def parse_gemm_timing(table: Mapping[str, Any]) -> GemmTiming:
     """Turn a ``[timing.gemm]`` table as TOML gives it into typed constants."""
     kernels = {
-        (compiler, dtype): KernelTiming(**constants)
-        for compiler, by_type in table["kernel"].items()
-        for dtype, constants in by_type.items()
+        (compiler, dtype): KernelTiming(issue, constants["out_base"], constants["out_byte"])
+        for compiler, constants in table["kernel"].items()
+        for dtype, issue in constants["issue"].items()
     }
     core = table["core"]
     return GemmTiming(
@@ -118,6 +120,7 @@ def parse_gemm_timing(table: Mapping[str, Any]) -> GemmTiming:
         convert_element=core["convert_element"],
         task_us=table["task_us"],
         second_launch_us=table["second_launch_us"],
+        stage_us=table["stage_us"],
         ddr=DdrTiming(**table["ddr"]),
         kernels=kernels,
         launch=dict(table["launch"]),
@@ -126,11 +129,13 @@ def parse_gemm_timing(table: Mapping[str, Any]) -> GemmTiming:
 
 def default_clock(target: Target, soc: str = "") -> float:
     """Return the AIE clock in GHz to assume for ``soc`` (a free text such as ``Ryzen 7 8700G``)."""
-    timing = gemm_timing(target)
-    for words, clock in timing.clocks:
-        if words.lower() in soc.lower():
-            return clock
-    return timing.clock_ghz
+    return clock_for(gemm_timing(target), soc)
+
+
+def clock_for(timing: GemmTiming, soc: str) -> float:
+    """Return the clock in GHz that ``[timing.gemm.clock]`` knows for ``soc``, else the array's default."""
+    known = (clock for words, clock in timing.clocks if words.lower() in soc.lower())
+    return next(known, timing.clock_ghz)
 
 
 def element_bytes(dtype: str) -> float:
@@ -222,8 +227,8 @@ def ddr_bandwidth(
     ddr = timing.ddr
     clock = clock_ghz or timing.clock_ghz
     row = ddr.page_bytes if row_bytes is None else row_bytes
-    contended = 2.0 ** (1.0 / ddr.share)
-    per_column = 2.0 * run_bytes / (run_ns(ddr, run_bytes, row, clock) * contended)
+    contended: float = 2.0 ** (1.0 / ddr.share)
+    per_column: float = 2.0 * run_bytes / (run_ns(ddr, run_bytes, row, clock) * contended)
     return min(per_column * columns, ddr.total_gbs) * 1e9
 
 

@@ -1,8 +1,8 @@
 """The closed-form time of a GEMM on the array.
 
-Each core runs ``blocks`` blocks of C with ``K/k`` calls each; meanwhile the streams bring A and B into L1, the
-shims read DDR run by run, and the controller issues tasks. These overlap, so the longest counts; the first
-block's way in and the last one's way out come on top, and the launch. Primitives and constants:
+Each core runs ``blocks`` blocks of C with ``K/k`` calls each; meanwhile the streams bring A and B into L1,
+the shims read DDR run by run, and the controller issues tasks. These overlap, so the longest counts; the
+first block's way in and the last one's way out come on top, and the launch. Primitives and constants:
 :mod:`npukbuild.targets.timing`.
 """
 
@@ -78,7 +78,7 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     serial_us = _serial(timing, shape, traffic, blocks, clock)
     launch = timing.launch[shape.launch]
     total = parts[bound] + fill_us + serial_us + launch
-    macs = shape.M * shape.K * shape.N
+    macs = shape.M * shape.K * shape.N * shape.repeats
     return Prediction(
         total_us=total,
         compute_us=compute_us,
@@ -99,19 +99,18 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
 
 def _call_cycles(timing: GemmTiming, shape: GemmShape, compiler: str) -> float:
     """Cycles of one k-step in a core: the call, and taking and giving back A and B."""
-    if not shape.compute:
-        return 2 * timing.handoff
     kernel = kernel_timing(timing, shape.dtype_in, compiler)
     acc = element_bytes(shape.dtype_acc or shape.dtype_out)
-    return block_cycles(timing, kernel, acc, shape.m, shape.k, shape.n) + 2 * timing.handoff
+    call = block_cycles(timing, kernel, acc, shape.m, shape.k, shape.n)
+    return shape.repeats * call + 2 * timing.handoff
 
 
 def _block_overhead(timing: GemmTiming, shape: GemmShape) -> float:
-    """Cycles of one block of C beside its k-steps: clear, convert, hand over, and drain if single-buffered."""
+    """Cycles of one block of C beside its k-steps: clear, convert, hand over, drain if single-buffered."""
     acc = shape.dtype_acc or shape.dtype_out
     elements = shape.m * shape.n
     cycles = timing.handoff
-    if shape.compute:
+    if shape.repeats:
         cycles += timing.call + elements * element_bytes(acc) * timing.zero_byte
         if acc != shape.dtype_out:
             cycles += timing.call + elements * timing.convert_element
@@ -136,14 +135,15 @@ def _ddr(
     b_reads = shape.b_reads if shape.b_reads is not None else row_blocks
     bytes_a, bytes_b = shape.M * shape.K * size * a_reads, shape.K * shape.N * size * b_reads
     bytes_c = shape.M * shape.N * out
-    run_a, row_a = (shape.k_run or shape.k) * size, shape.K * size
+    run_a, row_a = _a_run(shape, size)
     run_b, row_b = _b_run(shape, size)
     run_c, row_c = (
         (shape.n * out, shape.N * out) if shape.c_layout == "row" else (shape.m * out, shape.M * out)
     )
     channels = shape.cols
+    b_channels = channels if shape.serial_blocks else min(channels, cores_n)
     a_us = bytes_a / (run_a * min(channels, cores_m)) * run_ns(ddr, run_a, row_a, clock) * 1e-3
-    b_us = bytes_b / (run_b * min(channels, cores_n)) * run_ns(ddr, run_b, row_b, clock) * 1e-3
+    b_us = bytes_b / (run_b * b_channels) * run_ns(ddr, run_b, row_b, clock) * 1e-3
     c_us = bytes_c / (run_c * channels) * run_ns(ddr, run_c, row_c, clock) * 1e-3
     reads = (a_us**ddr.share + b_us**ddr.share) ** (1.0 / ddr.share)
     total = bytes_a + bytes_b + bytes_c
@@ -151,6 +151,13 @@ def _ddr(
     blocks = row_blocks * col_blocks
     stages = blocks * ceil(shape.K / (shape.k_run or shape.k))
     return _Traffic(busy_us=busy, bytes_total=total, first_us=reads / stages, drain_us=c_us / blocks)
+
+
+def _a_run(shape: GemmShape, size: float) -> tuple[float, float]:
+    """Contiguous bytes of A per run, and the distance between runs."""
+    if shape.a_layout == "packed":
+        return shape.m * shape.k * size, shape.m * shape.k * size
+    return (shape.k_run or shape.k) * size, shape.K * size
 
 
 def _b_run(shape: GemmShape, size: float) -> tuple[float, float]:
@@ -167,7 +174,8 @@ def _serial(timing: GemmTiming, shape: GemmShape, traffic: _Traffic, blocks: int
     """Time that overlaps with nothing: drains and refills between blocks, and a separate cast pass."""
     total = 0.0
     if shape.serial_blocks:
-        total += blocks * traffic.drain_us + (blocks - 1) * traffic.first_us
+        stages = blocks * ceil(shape.K / (shape.k_run or shape.k))
+        total += blocks * traffic.drain_us + (blocks - 1) * traffic.first_us + stages * timing.stage_us
     if shape.cast_pass:
         out = element_bytes(shape.dtype_out)
         wire = shape.cols * timing.ddr.channel_bytes * clock

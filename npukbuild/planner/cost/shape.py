@@ -19,10 +19,12 @@ class GemmShape:
         n: Columns of that block.
         rows: Core rows in use.
         cols: Columns in use.
-        dtype_in: ``i8``, ``i16``, ``bf16``, ``bf16_bfp16`` (bf16 through BFP16 emulation, AIE2P) or ``bfp16ebs8``.
+        dtype_in: ``i8``, ``i16``, ``bf16``, ``bf16_bfp16`` (bf16 through BFP16 emulation, AIE2P) or
+            ``bfp16ebs8``.
         dtype_out: Type of C in DDR.
         dtype_acc: Type of C in L1 between the calls; None: ``dtype_out``.
-        b_layout: ``row`` (K x N), ``col`` (N x K) or ``packed`` (in the order the array reads it).
+        a_layout: ``row`` (M x K) or ``packed`` (block after block, in the order the array reads it).
+        b_layout: ``row`` (K x N), ``col`` (N x K) or ``packed``.
         c_layout: ``row`` or ``col``.
         c_double: C has two buffers in L1, so that it drains under the next block.
         k_run: Elements of K that DDR delivers contiguously, where L2 stages more than ``k``; None: ``k``.
@@ -34,7 +36,7 @@ class GemmShape:
         cast_pass: C leaves as float32 and a second launch converts it to ``dtype_out``.
         tasks: Shim tasks of the runtime sequence; None: three per column and row of blocks.
         compiler: Who compiled the core function, see :data:`npukbuild.targets.timing.COMPILERS`.
-        compute: False for a data-movement-only run.
+        repeats: Times each call is made on the same data; 0 for a data-movement-only run.
         launch: Kind of time that is asked for, see ``[timing.gemm.launch]``.
     """
 
@@ -49,6 +51,7 @@ class GemmShape:
     dtype_in: str
     dtype_out: str
     dtype_acc: str | None = None
+    a_layout: str = "row"
     b_layout: str = "row"
     c_layout: str = "row"
     c_double: bool = True
@@ -60,7 +63,7 @@ class GemmShape:
     cast_pass: bool = False
     tasks: int | None = None
     compiler: str = "peano"
-    compute: bool = True
+    repeats: int = 1
     launch: str = "device"
 
 
