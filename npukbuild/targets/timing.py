@@ -52,11 +52,12 @@ class DdrTiming:
 
     A shim channel moves ``channel_bytes`` per cycle. A contiguous run costs at least ``run_ns``, and where
     the next run lies ``page_bytes`` or more away it costs ``page_ns`` on top (a new page each time). The
-    channels of a shim share its port: busy times a, b combine to ``(a**share + b**share)**(1/share)``. All
-    columns together move at most ``total_gbs``.
+    channels of a shim share its port, which reads at most ``port_bytes`` per cycle: busy times a, b combine
+    to ``(a**share + b**share)**(1/share)``. All columns together read and write at most ``total_gbs``.
     """
 
     channel_bytes: float
+    port_bytes: float
     run_ns: float
     page_ns: float
     page_bytes: float

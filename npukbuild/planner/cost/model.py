@@ -147,6 +147,8 @@ def _ddr(
     c_us = bytes_c / (run_c * channels) * run_ns(ddr, run_c, row_c, clock) * 1e-3
     reads = (a_us**ddr.share + b_us**ddr.share) ** (1.0 / ddr.share)
     total = bytes_a + bytes_b + bytes_c
+    port_us = (bytes_a + bytes_b) / (channels * ddr.port_bytes * clock) * 1e-3
+    reads = max(reads, port_us)
     busy = max(reads, c_us, total / ddr.total_gbs * 1e-3)
     blocks = row_blocks * col_blocks
     stages = blocks * ceil(shape.K / (shape.k_run or shape.k))
