@@ -240,7 +240,7 @@ def meaning(operation: Operation, stream: Stream) -> BdWrite | QueuePush | Contr
     tile = registers().of_row(row, stream.memtile_rows)
     if isinstance(operation, BlockWrite):
         bd = tile.bd_at(offset)
-        if bd is None or len(operation.words) < tile.bd_words:
+        if bd is None or not tile.bd_words <= len(operation.words) <= tile.bd_stride // 4:
             return None
         return BdWrite(column, row, tile, bd, tile.unpack_bd(operation.words))
     if isinstance(operation, Write32):
@@ -334,7 +334,7 @@ def _bad(at: int, code: int, why: str) -> ContainerError:
 
 def _operation(at: int, code: int, words: Sequence[int]) -> Operation:
     """Build one operation; every word that has only one legal value is checked."""
-    expected = {0: {1: 0, 3: 0, 5: 24}, 3: {1: 0, 3: 0, 6: 28}, 128: {1: 16}, 129: {1: 48, 7: 0, 11: 0}}
+    expected = {0: {1: 0, 3: 0, 5: 24}, 3: {1: 0, 3: 0, 6: 28}, 128: {1: 16}, 129: {1: 48, 7: 0, 9: 0, 11: 0}}
     for index, value in expected.get(code, {}).items():
         if words[index] != value:
             raise _bad(at, code, f"word {index} of it is {words[index]:#x} instead of {value:#x}")
@@ -344,7 +344,7 @@ def _operation(at: int, code: int, words: Sequence[int]) -> Operation:
         case 0:
             return Write32(at, words[2], words[4])
         case 1:
-            return BlockWrite(at, words[2], tuple(words[4:]), words[1])
+            return _block_write(at, words)
         case 3:
             return MaskWrite(at, words[2], words[4], words[5])
         case 6:
@@ -357,7 +357,17 @@ def _operation(at: int, code: int, words: Sequence[int]) -> Operation:
             return Patch(at, words[5], words[6], words[8], words[10])
 
 
+def _block_write(at: int, words: Sequence[int]) -> BlockWrite:
+    """Build a block write; newer compilers name the tile a second time, which must be the address's."""
+    column, row, _ = split_address(words[2])
+    if words[1] not in (0, column | row << 8):
+        raise _bad(at, 1, f"its tile word is {words[1]:#x}, its address is in tile ({column},{row})")
+    return BlockWrite(at, words[2], tuple(words[4:]), words[1])
+
+
 def _sync(at: int, words: Sequence[int]) -> Sync:
+    if words[2] >> 24 or words[3] & 0xFF:
+        raise _bad(at, 128, f"its words are {words[2]:#010x} {words[3]:#010x}")
     direction = words[2] & 0xFF
     if direction >= len(DIRECTIONS):
         raise _bad(at, 128, f"direction {direction}, known are 0 (S2MM) and 1 (MM2S)")

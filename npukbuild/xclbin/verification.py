@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from npukbuild.xclbin import kinds
@@ -25,12 +25,13 @@ _ONLY_ONE = (
 
 def verify(container: Container) -> tuple[Fault, ...]:
     """Return all faults of a container, the worst first; empty when there is nothing to say."""
-    every = chain(_frame_faults(container), _section_faults(container), meaning_faults(container))
-    found = list(dict.fromkeys(islice(every, _MOST + 1)))
-    if len(found) > _MOST:
-        found[_MOST:] = [
-            Fault("error", "many-faults", "file", f"more than {_MOST} faults; the rest is not shown")
-        ]
+    found: dict[Fault, None] = {}
+    for fault in chain(_frame_faults(container), _section_faults(container), meaning_faults(container)):
+        if len(found) == _MOST and fault not in found:
+            rest = f"more than {_MOST} faults; the rest is not shown"
+            found[Fault("error", "many-faults", "file", rest)] = None
+            break
+        found[fault] = None
     order = {"error": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda fault: order[fault.severity]))
 
