@@ -38,8 +38,8 @@ def plan_matmul(
     from npukbuild.planner.search import search
 
     check_forced(problem, target, block=block, cols=cols)
-    found = search(problem, target, block=block, cols=cols)
+    found = search(problem, target, block=block, cols=cols, count=max(1, candidates))
     if not found:
         raise cannot_fit(problem, target, block=block, cols=cols)
-    others = tuple(make_plan(scheme, prediction) for scheme, prediction in found[1:candidates])
-    return make_plan(*found[0], others)
+    others = tuple(make_plan(scheme) for scheme, _ in found[1:])
+    return make_plan(found[0][0], others)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.planner.limits import tile_uses
 from npukbuild.planner.memory import core_items, l1_bytes, l2_bytes, mem_items
 from npukbuild.planner.program import program_bytes
+from npukbuild.planner.ranking import predicted
 from npukbuild.planner.scheme import STACK_BYTES
 from npukbuild.planner.sequence import schedule, task_count
 
@@ -157,13 +158,11 @@ class MatmulPlan:
         ]
 
 
-def make_plan(
-    scheme: Scheme, prediction: Prediction, alternatives: tuple[MatmulPlan, ...] = ()
-) -> MatmulPlan:
-    """Return the plan of a legal scheme."""
+def make_plan(scheme: Scheme, alternatives: tuple[MatmulPlan, ...] = ()) -> MatmulPlan:
+    """Return the plan of a legal scheme, timed with the tasks that it really has."""
     cut = schedule(scheme)
     assert cut is not None, "only legal schemes are made into plans"
-    return MatmulPlan(scheme, cut, prediction, alternatives)
+    return MatmulPlan(scheme, cut, predicted(scheme, task_count(scheme, cut)), alternatives)
 
 
 def _items(items: tuple[Item, ...]) -> dict[str, Any]:

@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING
 
 from npukbuild.planner.cost import GemmShape, Prediction, predict
 from npukbuild.planner.scheme import accumulator_bits
-from npukbuild.planner.sequence import task_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from npukbuild.planner.scheme import Scheme
-    from npukbuild.planner.sequence import Schedule
 
-PAYS = 1.25
-"""More cores are used where the whole call gets at least this much faster: what a launch-bound call would gain
-from more of the array is less than what it takes from everyone else's use of it."""
+Timed = tuple["Scheme", Prediction]
+
+LAUNCH_SHARE = 0.5
+"""A call whose work takes at most this part of its launch is dominated by the launch: the fewest cores that get
+there are used, since more would hardly shorten the call and are of use to others."""
+
+CLOSE = 1.02
+"""Times of launch-bound calls that differ by less are taken as equal; the simpler plan wins."""
 
 MAC_LATENCY = 5
 """Cycles until an accumulator can be used again, estimated from the pipeline's depth (load-use latency is 6-7):
 an inner loop with fewer independent accumulator tiles than this waits."""
 
 
-def predicted(scheme: Scheme, cut: Schedule) -> Prediction:
-    """Return the estimated time of ``scheme``.
+def predicted(scheme: Scheme, tasks: int) -> Prediction:
+    """Return the estimated time of ``scheme``, whose runtime sequence has ``tasks`` transfers.
 
     The timing model is calibrated on inner loops that fill the accumulator registers; smaller register blocks
     are charged for loads and latencies that they cannot hide.
@@ -48,7 +51,7 @@ def predicted(scheme: Scheme, cut: Schedule) -> Prediction:
         c_double=scheme.c_depth > 1,
         a_reads=1 if scheme.resident == "a" else scheme.n_blocks,
         b_reads=1 if scheme.resident == "b" else scheme.m_blocks,
-        tasks=task_count(scheme, cut),
+        tasks=tasks,
     )
     estimate = predict(shape, scheme.target)
     slower = 1.0 / register_rate(scheme)
@@ -89,28 +92,41 @@ def _with_slower_compute(estimate: Prediction, factor: float) -> Prediction:
     )
 
 
-def order(found: Sequence[tuple[Scheme, Prediction]]) -> list[tuple[Scheme, Prediction]]:
-    """Return ``found`` with the chosen scheme first and the rest by time.
+def fastest_first(found: Iterable[Timed]) -> list[Timed]:
+    """Return ``found`` by predicted time; ties go to fewer cores, less padding and fewer, squarer blocks."""
+    return sorted(found, key=lambda entry: (round(entry[1].total_us, 3), entry[0].cores, *_simplicity(entry[0])))
 
-    Chosen is, of all schemes within :data:`PAYS` of the fastest, one on the fewest cores, the fastest of those.
+
+def by_choice(ordered: Sequence[Timed]) -> list[Timed]:
+    """Return the entries of ``ordered`` (fastest first) in the order in which they would be chosen.
+
+    Where some scheme's work takes no more than :data:`LAUNCH_SHARE` of the launch, those on the fewest cores come
+    first, the simplest of the about equally fast ones before the others. Otherwise time alone decides.
     """
-    by_time = sorted(found, key=lambda entry: (round(entry[1].total_us, 3), *_preference(entry[0])))
-    enough = by_time[0][1].total_us * PAYS
-    close = [entry for entry in by_time if entry[1].total_us <= enough]
-    fewest = min(entry[0].cores for entry in close)
-    chosen = next(entry for entry in close if entry[0].cores == fewest)
-    return [chosen, *(entry for entry in by_time if entry is not chosen)]
+    enough = [entry for entry in ordered if _work_us(entry[1]) <= LAUNCH_SHARE * entry[1].launch_us]
+    if not enough:
+        return list(ordered)
+    cores = min(entry[0].cores for entry in enough)
+    fewest = [entry for entry in enough if entry[0].cores == cores]
+    close = fewest[0][1].total_us * CLOSE
+    equal = [entry for entry in fewest if entry[1].total_us <= close]
+    first = sorted(equal, key=lambda entry: _simplicity(entry[0]))
+    taken = {id(entry) for entry in first}
+    return first + [entry for entry in ordered if id(entry) not in taken]
 
 
-def _preference(scheme: Scheme) -> tuple[int, ...]:
-    """Order equally fast schemes: fewer cores, less padding, squarer blocks, deeper k, two C buffers."""
+def _work_us(prediction: Prediction) -> float:
+    return prediction.total_us - prediction.launch_us
+
+
+def _simplicity(scheme: Scheme) -> tuple[int, ...]:
     padded_m, padded_k, padded_n = scheme.padded
     return (
-        scheme.cores,
         padded_m * padded_k * padded_n,
+        -scheme.c_depth,
+        scheme.m_blocks * scheme.k_blocks * scheme.n_blocks,
         abs(scheme.m - scheme.n),
         -scheme.k,
-        -scheme.c_depth,
         scheme.m,
         scheme.columns,
         len(scheme.resident),

@@ -1,8 +1,8 @@
 """The search: which blocks and grids are worth a look, which of them are legal, which is best.
 
-Blocks along M and N come in sizes that cover the problem in whole steps with little padding; for each pair the
-block of K is as deep as L1 allows. A rough closed form ranks the pairs of every grid, and the best of them are
-checked against every limit and timed by the calibrated model.
+A rough closed form ranks pairs (m, n) on every grid; the best of each are timed by the calibrated model with the
+deepest blocks of K that fit, and from the fastest of those the search walks downhill over neighbouring sizes.
+What is chosen is then held against every limit; if it breaks one, the next best is taken.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from npukbuild.kernels.abi import DTYPE_BYTES
 from npukbuild.planner.limits import violations
-from npukbuild.planner.ranking import order, predicted
+from npukbuild.planner.memory import core_items, l1_bytes, static_room
+from npukbuild.planner.ranking import by_choice, fastest_first, predicted
 from npukbuild.planner.scheme import (
     ACCUMULATOR_BYTES,
     STACK_BYTES,
@@ -23,7 +24,7 @@ from npukbuild.planner.scheme import (
     ceil_div,
     even_or_one,
 )
-from npukbuild.planner.sequence import schedule
+from npukbuild.planner.sequence import fewest_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,17 +33,23 @@ if TYPE_CHECKING:
     from npukbuild.planner.cost import Prediction
     from npukbuild.targets import Target
 
-Pair = tuple[float, int, int, int, int]
-"""Rough time, m, n, columns, rows."""
+Timed = tuple[Scheme, "Prediction"]
 
 LONGEST = 256
-"""Largest block along M or N: C's rows of a column, 4 x m, have to stay below the shim's 1023."""
+"""Largest block along M or N that the search looks at: C's rows of a column, 4 x m, have to stay below the shim's
+1023, and longer blocks leave L1 no room for the other operand."""
 
-KEPT = 36
-"""Pairs that are timed by the model."""
+SEEDS = 10
+"""Pairs (m, n) per grid that the model times before the walk."""
 
-K_CHOICES = 2
-"""Depths of the block of K tried per pair."""
+WALKS = 3
+"""Fastest schemes from which the search walks on."""
+
+STEPS = 12
+"""Longest walk."""
+
+SLOWER = 4.0
+"""Grids whose rough time is this much above the best grid's are left out."""
 
 
 def round_up(value: int, unit: int) -> int:
@@ -56,24 +63,117 @@ def search(
     *,
     block: tuple[int, int, int] | None = None,
     cols: int | None = None,
-) -> list[tuple[Scheme, Prediction]]:
-    """Return legal schemes with their times, the chosen one first; empty if nothing is legal.
+    count: int = 1,
+) -> list[Timed]:
+    """Return up to ``count`` legal schemes with their times, the chosen one first; empty if nothing is legal.
 
     Args:
         problem: What to compute.
         target: Where.
         block: Only this block (m, k, n).
         cols: Only this many columns.
+        count: How many to return at most.
     """
+    finder = _Finder(problem, target)
     grids = list(_grids(problem, target, cols, block))
-    found = []
-    for scheme in _schemes(problem, target, grids, block):
-        if violations(scheme):
-            continue
-        cut = schedule(scheme)
-        if cut is not None:
-            found.append((scheme, predicted(scheme, cut)))
-    return order(found) if found else []
+    if block is not None:
+        for grid in grids:
+            finder.try_block(block, grid)
+    else:
+        for grid, pairs in _seeds(problem, target, grids):
+            for m, n in pairs:
+                finder.try_pair(m, n, grid)
+        finder.walk()
+    return _legal(finder.found, count)
+
+
+def _legal(found: Iterable[Timed], count: int) -> list[Timed]:
+    """Return the first ``count`` legal schemes: the one worth its cores, then the others by time."""
+    ordered = fastest_first(found)
+    legal: list[Timed] = []
+    for entry in by_choice(ordered):
+        if not violations(entry[0]):
+            legal.append(entry)
+            break
+    for entry in ordered:
+        if len(legal) >= count:
+            break
+        if entry not in legal and not violations(entry[0]):
+            legal.append(entry)
+    return legal
+
+
+class _Finder:
+    """Schemes tried so far, each timed once."""
+
+    def __init__(self, problem: MatmulProblem, target: Target) -> None:
+        self._problem = problem
+        self._target = target
+        self._times: dict[tuple[int, int, int, int, int, str, int], Timed | None] = {}
+
+    @property
+    def found(self) -> list[Timed]:
+        """Every scheme that fits L1, with its time."""
+        return [entry for entry in self._times.values() if entry is not None]
+
+    def try_pair(self, m: int, n: int, grid: tuple[int, int]) -> None:
+        """Time the blocks (m, n) on ``grid`` with the depths of K that fit."""
+        for k in _depths(self._problem, self._target, m, n):
+            self.try_block((m, k, n), grid)
+
+    def try_block(self, block: tuple[int, int, int], grid: tuple[int, int]) -> None:
+        """Time one block on ``grid`` in every way of buffering that makes sense."""
+        for resident in _residents(self._problem, block, grid):
+            # One buffer of C only where two do not fit.
+            if self._try(block, grid, resident, 2) is None:
+                self._try(block, grid, resident, 1)
+
+    def walk(self) -> None:
+        """Try the neighbours of the fastest schemes until none of them is faster."""
+        for start in fastest_first(self.found)[:WALKS]:
+            here = start
+            for _ in range(STEPS):
+                before = len(self._times)
+                scheme = here[0]
+                for m, n in _neighbours(scheme):
+                    self.try_pair(m, n, (scheme.columns, scheme.rows))
+                if len(self._times) == before:
+                    break
+                near = [entry for entry in self.found if _same_grid(entry[0], scheme)]
+                best = min(near, key=lambda entry: entry[1].total_us)
+                if best is here:
+                    break
+                here = best
+
+    def _try(
+        self, block: tuple[int, int, int], grid: tuple[int, int], resident: Resident, c_depth: int
+    ) -> Timed | None:
+        key = (*block, *grid, resident, c_depth)
+        if key not in self._times:
+            self._times[key] = self._time(block, grid, resident, c_depth)
+        return self._times[key]
+
+    def _time(
+        self, block: tuple[int, int, int], grid: tuple[int, int], resident: Resident, c_depth: int
+    ) -> Timed | None:
+        scheme = Scheme(self._problem, self._target, *block, *grid, resident, c_depth)
+        return (scheme, predicted(scheme, fewest_tasks(scheme))) if _fits(scheme) else None
+
+
+def _fits(scheme: Scheme) -> bool:
+    core = scheme.target.core
+    m, k, n = scheme.block
+    size, out = scheme.element_bytes
+    if (m * k + k * n) * size + m * n * out + STACK_BYTES > core.data_bytes:
+        return False
+    if l1_bytes(scheme) + STATIC_BYTES > core.data_bytes:
+        return False
+    sizes = [item.bytes for item in core_items(scheme) for _ in range(item.count)]
+    return static_room(sizes, STACK_BYTES, core.data_bytes, core.banks) >= STATIC_BYTES
+
+
+def _same_grid(one: Scheme, other: Scheme) -> bool:
+    return one.columns == other.columns and one.rows == other.rows
 
 
 def _grids(
@@ -82,10 +182,8 @@ def _grids(
     """Yield (columns, rows) without grids whose last row or column would have nothing to do."""
     r, _, t = target.mmul[problem.dtype]
     least_m, least_n = (block[0], block[2]) if block else (r, t)
-    all_columns = (
-        [cols] if cols else [*(1 << bit for bit in range(3) if 1 << bit < target.columns), target.columns]
-    )
-    for columns in all_columns:
+    some = (1, 2, 4, target.columns)
+    for columns in (cols,) if cols else sorted({count for count in some if count <= target.columns}):
         if not cols and columns > 1 and (columns - 1) * least_n >= problem.n:
             continue
         for rows in range(1, target.core_rows + 1):
@@ -93,33 +191,29 @@ def _grids(
                 yield columns, rows
 
 
-def _schemes(
-    problem: MatmulProblem,
-    target: Target,
-    grids: list[tuple[int, int]],
-    block: tuple[int, int, int] | None,
-) -> Iterator[Scheme]:
-    if block is not None:
-        m, k, n = block
-        for columns, rows in grids:
-            yield from _variants(problem, target, (m, k, n), (columns, rows))
-        return
-    pairs: list[Pair] = []
-    for grid in grids:
-        pairs.extend(nsmallest(KEPT, _pairs(problem, target, grid)))
-    # The rough time is no judge between grids, so each keeps a share besides the overall best.
-    kept = set(nsmallest(KEPT, pairs))
-    for grid in grids:
-        kept.update(nsmallest(4, (pair for pair in pairs if pair[3:] == grid)))
-    for _, m, n, columns, rows in sorted(kept):
-        for k in _depths(problem, target, m, n):
-            yield from _variants(problem, target, (m, k, n), (columns, rows))
+def _seeds(
+    problem: MatmulProblem, target: Target, grids: list[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], list[tuple[int, int]]]]:
+    """Yield the grids worth a look, each with its most promising (m, n)."""
+    ranked = {grid: nsmallest(SEEDS, _pairs(problem, target, grid)) for grid in grids}
+    best = min((pairs[0][0] for pairs in ranked.values() if pairs), default=0.0)
+    for grid, pairs in ranked.items():
+        # What is short beside a launch is not left out: there it is the number of cores that counts.
+        if pairs and pairs[0][0] <= max(SLOWER * best, _LAUNCH_CYCLES):
+            yield grid, [(m, n) for _, m, n in pairs]
 
 
-def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Iterator[Pair]:
-    """Yield the blocks (m, n) worth a look on ``grid`` with a rough time in cycles."""
+_LAUNCH_CYCLES = 200_000.0
+"""Cycles of the array that no caller would notice beside a launch of 100 us and more."""
+
+
+def _pairs(
+    problem: MatmulProblem, target: Target, grid: tuple[int, int]
+) -> Iterator[tuple[float, int, int]]:
+    """Yield (rough cycles, m, n) for the blocks worth a look on ``grid``."""
     columns, rows = grid
-    r, s, t = target.mmul[problem.dtype]
+    _, s, _ = target.mmul[problem.dtype]
+    r, _, t = target.mmul[problem.dtype]
     size = DTYPE_BYTES[problem.dtype]
     depth = round_up(problem.k, s)
     macs = target.macs[f"{problem.dtype}_{problem.dtype}"] * columns * rows
@@ -132,15 +226,15 @@ def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Ite
                 continue
             n_blocks = ceil_div(problem.n, n * columns)
             steps = m_blocks * n_blocks
-            area = steps * m * rows * n * columns
-            short = 1.0 + 4.0 / m + 4.0 / n + 8.0 / min(room, depth)
-            compute = area * depth / macs * short
-            a = m * rows * m_blocks * depth * size * (1 if depth <= room else n_blocks)
-            b = n * columns * n_blocks * depth * size * m_blocks
-            yield max(compute, a / port, b / port) + 64.0 * steps, m, n, columns, rows
+            # Loops over few tiles and short runs from DDR cost in proportion.
+            run = min(room, depth)
+            compute = steps * m * rows * n * columns * depth / macs * (1.5 + 4.0 / m + 4.0 / n + 8.0 / run)
+            a = m * rows * m_blocks * depth * size * (1 if depth <= room else n_blocks) * (1 + 48 / (run * size))
+            b = n * columns * n_blocks * depth * size * m_blocks * (1 + 48 / (n * size))
+            yield max(compute, a / port, b / port) + 64.0 * steps, m, n
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def sizes(total: int, unit: int) -> tuple[int, ...]:
     """Return block sizes, multiples of ``unit``, that cover ``total`` elements well.
 
@@ -149,12 +243,35 @@ def sizes(total: int, unit: int) -> tuple[int, ...]:
     """
     wide = 4 * unit
     found: set[int] = set()
-    for parts in range(max(1, ceil_div(total, LONGEST)), ceil_div(total, LONGEST) + 6):
+    first = max(1, ceil_div(total, LONGEST))
+    for parts in range(first, first + 6):
         part = ceil_div(total, parts)
         found.update((round_up(part, unit), round_up(part, wide)))
     whole = round_up(total, unit)
     found.update(size for size in range(16, LONGEST + 1, 16) if size % unit == 0 and size <= whole)
     return tuple(sorted(size for size in found if size <= LONGEST))
+
+
+def _neighbours(scheme: Scheme) -> Iterator[tuple[int, int]]:
+    """Yield the (m, n) near ``scheme``'s: the next sizes up and down, alone and against each other."""
+    r, _, t = scheme.micro
+    m_sizes = _near(scheme.m, r, ceil_div(scheme.problem.m, scheme.rows))
+    n_sizes = _near(scheme.n, t, ceil_div(scheme.problem.n, scheme.columns))
+    for m in m_sizes:
+        for n in n_sizes:
+            yield m, n
+
+
+def _near(size: int, unit: int, total: int) -> tuple[int, ...]:
+    """Return ``size``, its neighbours, and the sizes that cover ``total`` in one part more or less."""
+    parts = ceil_div(total, size)
+    found = {size}
+    for step in (unit * 2, unit * 4):
+        found.update((size - step, size + step))
+    for count in (parts - 1, parts + 1):
+        if count > 0:
+            found.add(round_up(ceil_div(total, count), unit))
+    return tuple(sorted(near for near in found if unit <= near <= LONGEST))
 
 
 def deepest(problem: MatmulProblem, target: Target, m: int, n: int) -> int:
@@ -167,33 +284,32 @@ def deepest(problem: MatmulProblem, target: Target, m: int, n: int) -> int:
 
 
 def _depths(problem: MatmulProblem, target: Target, m: int, n: int) -> Iterable[int]:
-    """Return the blocks of K to try: all of it if it fits, else in a few even counts of equal blocks."""
+    """Return the blocks of K to try: all of it if it fits, else the deepest two in even counts of blocks."""
     _, s, _ = target.mmul[problem.dtype]
-    room = deepest(problem, target, m, n)
-    found: list[int] = []
     whole = round_up(problem.k, s)
-    # The whole of K needs no accumulator beside C, and one operand may stay single-buffered.
-    if whole <= 4 * max(room, s):
+    size = DTYPE_BYTES[problem.dtype]
+    found: list[int] = []
+    # The whole of K needs no accumulator beside C, and the operands may stay single-buffered.
+    if whole * (m + n) * size < target.core.data_bytes:
         found.append(whole)
+    room = deepest(problem, target, m, n)
     if room >= s:
         blocks = even_or_one(max(2, ceil_div(problem.k, room)))
-        for count in range(blocks, blocks + 2 * K_CHOICES, 2):
-            found.append(round_up(ceil_div(problem.k, count), s))
+        found.extend(round_up(ceil_div(problem.k, count), s) for count in (blocks, blocks + 2))
     return dict.fromkeys(found)
 
 
-def _variants(
-    problem: MatmulProblem, target: Target, block: tuple[int, int, int], grid: tuple[int, int]
-) -> Iterator[Scheme]:
-    """Yield the ways to buffer one block on one grid."""
+def _residents(
+    problem: MatmulProblem, block: tuple[int, int, int], grid: tuple[int, int]
+) -> tuple[Resident, ...]:
+    """Return which operand may stay in L1: where K is one block, the one that several others go by."""
     m, k, n = block
     columns, rows = grid
-    residents: list[Resident] = [""]
-    if k >= problem.k:
-        if ceil_div(problem.n, n * columns) > 1:
-            residents.append("a")
-        if ceil_div(problem.m, m * rows) > 1:
-            residents.append("b")
-    for resident in residents:
-        for c_depth in (2, 1):
-            yield Scheme(problem, target, m, k, n, columns, rows, resident, c_depth)
+    if k < problem.k:
+        return ("",)
+    along_n = ceil_div(problem.n, n * columns) > 1
+    along_m = ceil_div(problem.m, m * rows) > 1
+    if along_n and along_m:
+        return ("a", "b")
+    return ("a",) if along_n else ("b",) if along_m else ("",)
+

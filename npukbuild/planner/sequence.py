@@ -174,3 +174,18 @@ def _span(what: str, first: int, count: int) -> str:
 def task_count(scheme: Scheme, plan: Schedule) -> int:
     """Return the number of ``dma_memcpy_nd`` of the whole call."""
     return plan.count * (2 * scheme.columns + len(scheme.a_groups))
+
+
+def fewest_tasks(scheme: Scheme) -> int:
+    """Return the number of tasks if no stride is too long, without laying out the schedule."""
+    limit = scheme.target.shim.iteration
+    rows, columns = scheme.m_blocks, scheme.n_blocks
+    if scheme.resident:
+        groups = ceil_div(rows if scheme.resident == "a" else columns, limit)
+    else:
+        groups = min(_groups(rows, columns, limit), _groups(columns, rows, limit))
+    return groups * (2 * scheme.columns + len(scheme.a_groups))
+
+
+def _groups(outer: int, inner: int, limit: int) -> int:
+    return ceil_div(outer, limit) if inner == 1 else outer * ceil_div(inner, limit)
