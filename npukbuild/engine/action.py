@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.engine.key import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from npukbuild.engine.digest import FileDigests
 
 FORMAT = 1
 """Part of every key. Raise it when the engine itself begins to treat actions differently."""
@@ -44,16 +46,25 @@ Input = FileInput | TextInput | OutputOf
 class Tool:
     """A program, or a part of npukbuild, that an action is made with.
 
-    ``identity`` is a digest of the tool's content, never of its time stamp or place. ``version`` and ``path`` are
-    for people and for running it, and are not part of a key. ``unchanged`` says whether the content is still the
-    one that ``identity`` was taken of; a result made while its tool was being replaced is not kept.
+    ``identity`` is a digest of the tool's content, never of its time stamp or place, and the only part that goes
+    into a key. ``version`` is for people.
+
+    Attributes:
+        files: Path here -> digest of every file that the identity was taken of.
+        folders: Path here -> digest of the names in every folder that was listed for it.
+        absent: Paths at which nothing was, and where another tool would have been found first.
     """
 
     name: str
     identity: str
     version: str = ""
-    path: str | None = None
-    unchanged: Callable[[], bool] | None = field(default=None, compare=False)
+    files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    folders: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    absent: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def unchanged(self, digests: FileDigests) -> bool:
+        """Say whether the tool still is what its identity was taken of."""
+        return all(digests.state(path) == digest for path, digest in self.files.items())
 
 
 @dataclass(frozen=True, kw_only=True)

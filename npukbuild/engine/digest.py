@@ -15,30 +15,16 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from npukbuild.engine.stamp import is_quiet, signature
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-QUIET_SECONDS = 2.0
-"""Twice the coarsest clock of a file system in use (NFS v3 servers and FAT count in 1 s and 2 s steps)."""
 
 LARGE_BYTES = 1 << 18
 """Only files of at least this size are remembered between runs: small ones cost less to read."""
 
 ABSENT = "absent"
 """The state of a path at which no file is."""
-
-
-def signature(status: os.stat_result) -> str:
-    """Return what identifies the state of a file without reading it."""
-    return (
-        f"{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}.{status.st_dev}.{status.st_mode}"
-    )
-
-
-def is_quiet(status: os.stat_result, now: float) -> bool:
-    """Say whether the file's last change lies far enough back for its signature to be trusted."""
-    age = now - status.st_ctime_ns / 1e9
-    return age >= QUIET_SECONDS
 
 
 def digest_bytes(data: bytes) -> str:

@@ -21,9 +21,11 @@ class Roots:
     """
 
     def __init__(self, folders: Mapping[str, str | Path]) -> None:
-        self._folders = {name: os.path.realpath(path) for name, path in folders.items()}
-        # The longest first: a folder inside another has its own name.
-        self._by_path = sorted(((path, name) for name, path in self._folders.items()), key=lambda e: -len(e[0]))
+        self._folders = {name: os.path.abspath(path) for name, path in folders.items()}
+        # Tools report a folder as they were given it or with symbolic links resolved. The longest first: a folder
+        # inside another has its own name.
+        paths = {path: name for name, folder in self._folders.items() for path in (os.path.realpath(folder), folder)}
+        self._by_path = sorted(paths.items(), key=lambda entry: (-len(entry[0]), entry[1]))
 
     def expand(self, text: str) -> str:
         """Replace every ``{name}`` in ``text`` by its place.

@@ -455,7 +455,7 @@ class Scheduler:
             place = self._store.content_path(record.digest)
             outputs[name] = Blob(record, place if self._store.writable else path)
         result = Result({name: blob.record for name, blob in outputs.items()}, finished.seconds, finished.peak_bytes)
-        steady = made.steady and all(tool.unchanged is None or tool.unchanged() for tool in node.action.tools)
+        steady = made.steady and all(tool.unchanged(self._digests) for tool in node.action.tools)
         key = ""
         if steady and node.action.cached:
             discovers = bool(node.action.depfile)
