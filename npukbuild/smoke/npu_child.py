@@ -1,0 +1,165 @@
+"""The part of the NPU runner that talks to pyxrt. It runs under another Python, alone: no import of ours.
+
+Frames on stdin and on the original stdout: four bytes of length (big-endian), then JSON. Data travel in files
+that both sides map, named in the ``load`` request. What XRT prints goes to stderr.
+
+It never waits for ever on its own, but ``run.wait`` holds the GIL and may hang inside the driver: the parent
+keeps the deadline and kills us.
+"""
+
+import json
+import mmap
+import os
+import struct
+import sys
+import time
+
+OPCODE = 3  # the instruction stream is in a buffer (XRT's DPU calling convention)
+FIRST_DATA_ARGUMENT = 3  # after opcode, instructions, and their count
+COMPLETED = 4  # ert_cmd_state; compared as numbers because pybind's enum lacks RUNNING
+STATES = {
+    1: "NEW",
+    2: "QUEUED",
+    3: "RUNNING",
+    4: "COMPLETED",
+    5: "ERROR",
+    6: "ABORT",
+    7: "SUBMITTED",
+    8: "TIMEOUT",
+    9: "NORESPONSE",
+    10: "SKERROR",
+    11: "SKCRASHED",
+}
+OPEN_ATTEMPTS = 5  # upstream's runtime retries opening a busy device five times
+
+
+class Refused(Exception):
+    """A request that cannot be served, in words for the user."""
+
+
+class Loaded:
+    """One XCLBIN on the device with its buffers."""
+
+    def __init__(self, pyxrt, request):
+        self.pyxrt = pyxrt
+        self.device = _open_device(pyxrt, request.get("device", 0))
+        xclbin = pyxrt.xclbin(request["xclbin"])
+        name, count = _find_kernel(xclbin, request.get("kernel"))
+        wanted = FIRST_DATA_ARGUMENT + len(request["arguments"])
+        if count is not None and count < wanted:
+            # pyxrt drops surplus arguments without a word, and the kernel then works on nothing.
+            raise Refused(
+                "kernel %s takes %d arguments, %d would be passed: %d buffers are too many"
+                % (name, count, wanted, wanted - count)
+            )
+        self.device.register_xclbin(xclbin)
+        self.context = pyxrt.hw_context(self.device, xclbin.get_uuid())
+        self.kernel = pyxrt.kernel(self.context, name)
+        self.name = name
+        self._load_instructions(request["insts"])
+        self.buffers = [self._buffer(index, entry) for index, entry in enumerate(request["arguments"])]
+
+    def _load_instructions(self, path):
+        with open(path, "rb") as file:
+            words = file.read()
+        bo = self.pyxrt.bo(self.device, len(words), self.pyxrt.bo.cacheable, self.kernel.group_id(1))
+        bo.write(words, 0)
+        bo.sync(self.pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, len(words), 0)
+        self.instructions, self.instruction_bytes = bo, len(words)
+
+    def _buffer(self, index, entry):
+        group = self.kernel.group_id(FIRST_DATA_ARGUMENT + index)
+        bo = self.pyxrt.bo(self.device, entry["bytes"], self.pyxrt.bo.host_only, group)
+        with open(entry["path"], "r+b") as file:
+            shared = mmap.mmap(file.fileno(), entry["bytes"])
+        return {"bo": bo, "shared": shared, "bytes": entry["bytes"], "direction": entry["direction"]}
+
+    def call(self, timeout_ms):
+        direction = self.pyxrt.xclBOSyncDirection
+        for buffer in self.buffers:
+            # Outputs go up as well: they carry the parent's poison, so that what is not written shows.
+            buffer["bo"].write(buffer["shared"][:], 0)
+            buffer["bo"].sync(direction.XCL_BO_SYNC_BO_TO_DEVICE, buffer["bytes"], 0)
+        started = time.perf_counter()
+        run = self.kernel(
+            OPCODE, self.instructions, self.instruction_bytes, *[buffer["bo"] for buffer in self.buffers]
+        )
+        state = int(run.wait(timeout_ms))
+        microseconds = (time.perf_counter() - started) * 1e6
+        if state == COMPLETED:
+            for buffer in self.buffers:
+                if buffer["direction"] != "in":
+                    buffer["bo"].sync(direction.XCL_BO_SYNC_BO_FROM_DEVICE, buffer["bytes"], 0)
+                    buffer["shared"][:] = bytes(buffer["bo"].read(buffer["bytes"], 0))
+        return {"state": state, "name": STATES.get(state, "unknown"), "us": microseconds}
+
+
+def _open_device(pyxrt, index):
+    for attempt in range(OPEN_ATTEMPTS):
+        try:
+            return pyxrt.device(index)
+        except RuntimeError:
+            if attempt == OPEN_ATTEMPTS - 1:
+                raise
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError
+
+
+def _find_kernel(xclbin, wanted):
+    kernels = list(xclbin.get_kernels())
+    names = [kernel.get_name() for kernel in kernels]
+    if not kernels:
+        raise Refused("the XCLBIN holds no kernel")
+    if wanted and wanted not in names:
+        raise Refused("the XCLBIN holds the kernels %s, not %s" % (", ".join(names), wanted))
+    kernel = kernels[names.index(wanted)] if wanted else kernels[0]
+    count = kernel.get_num_arguments() if hasattr(kernel, "get_num_arguments") else None
+    if count is None and hasattr(kernel, "get_num_args"):
+        count = kernel.get_num_args()
+    return kernel.get_name(), count
+
+
+def read_frame(stream):
+    head = stream.read(4)
+    if len(head) < 4:
+        return None
+    (length,) = struct.unpack(">I", head)
+    return json.loads(stream.read(length).decode("utf-8"))
+
+
+def write_frame(stream, value):
+    data = json.dumps(value).encode("utf-8")
+    stream.write(struct.pack(">I", len(data)) + data)
+    stream.flush()
+
+
+def serve(requests, answers):
+    import pyxrt
+
+    loaded = None
+    while True:
+        request = read_frame(requests)
+        if request is None or request["do"] == "close":
+            return
+        try:
+            if request["do"] == "load":
+                loaded = Loaded(pyxrt, request)
+                answer = {"kernel": loaded.name}
+            else:
+                answer = loaded.call(request["timeout_ms"])
+        except Refused as error:
+            answer = {"refused": str(error)}
+        except Exception as error:
+            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+        write_frame(answers, answer)
+
+
+def main():
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.path[:0] = [path for path in sys.argv[1:] if path]
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()
