@@ -127,7 +127,7 @@ class _Job:
         for index, source in enumerate(sources):
             depfile, item = self.folder / f"{index}.d", self.folder / f"{index}.o"
             entry_points = ["-DNPUK_SUPPORT"] if index == 0 else []
-            depends = ["-MMD", "-MF", str(depfile), "-MT", "kernels"]
+            depends = ["-MD", "-MF", str(depfile), "-MT", "kernels"]
             self.step([*common, *entry_points, *depends, "-c", str(source), "-o", str(item)], source)
             self.depfiles.append(depfile)
             objects.append(str(item))
@@ -175,7 +175,7 @@ def _prerequisites(rule: str) -> list[str]:
 
 
 def dependencies(library: Path) -> tuple[Path, ...]:
-    """Return the files, besides the system's, that went into a library of :func:`compile_kernels`."""
+    """Return every file, the system's headers included, that went into a library of :func:`compile_kernels`."""
     return tuple(Path(line) for line in _beside(Path(library), ".d").read_text().splitlines())
 
 
