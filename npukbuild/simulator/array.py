@@ -1,0 +1,218 @@
+"""The configured array: everything of a design that keeps its state from call to call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.errors import DesignError
+from npukbuild.simulator.agenda import Agenda
+from npukbuild.simulator.core.calls import CoreCalls, Kernels
+from npukbuild.simulator.core.context import CoreContext
+from npukbuild.simulator.core.ports import Cascade, StreamPort
+from npukbuild.simulator.core.program import translate
+from npukbuild.simulator.core.runner import CoreRunner
+from npukbuild.simulator.descriptors import Task, bind_chain
+from npukbuild.simulator.dma import DmaChannel
+from npukbuild.simulator.faults import fault
+from npukbuild.simulator.findings import Findings
+from npukbuild.simulator.locks import LockState
+from npukbuild.simulator.memory import make_memories
+from npukbuild.simulator.recording import CoreRecord, Recorder
+from npukbuild.simulator.streams import Stream
+from npukbuild.simulator.timing import DdrPort, DdrTotal, EventTiming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from npukbuild.ir.design import Design, Direction, Flow, Port, TileId
+    from npukbuild.targets.model import Target
+
+_FOREVER = 1 << 62
+ChannelKey = tuple["TileId", "Direction", int]
+
+
+class ArrayState:
+    """Memories, locks, channels, streams and cores of one design.
+
+    Args:
+        design: The lowered design.
+        kernels: Compiled core functions, None when the design calls none.
+        target: The array model (limits).
+        timing: Constants of the timing model.
+        cost: Cycles of a core function.
+        agenda: The event loop.
+        recorder: Where the trace goes.
+        findings: Where faults go that do not stop the array.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        kernels: Kernels | None,
+        target: Target,
+        timing: EventTiming,
+        cost: Callable[..., float],
+        agenda: Agenda,
+        recorder: Recorder,
+        findings: Findings,
+    ) -> None:
+        self.design = design
+        self.target = target
+        self.timing = timing
+        self.cost = cost
+        self.agenda = agenda
+        self.timed = agenda.timed
+        self.recorder = recorder
+        self.tracing = recorder.tracing
+        self.findings = findings
+        self.memories = make_memories(design.buffers.values())
+        self.locks = {
+            name: LockState(lock, target.limits(target.kind(lock.tile.row)).lock_max, agenda)
+            for name, lock in design.locks.items()
+        }
+        self._check_locks()
+        self.lock_pairs = lock_pairs(design)
+        self.ddr = DdrTotal(timing)
+        self._ddr_ports: dict[TileId, DdrPort] = {}
+        self.channels: dict[ChannelKey, DmaChannel] = {}
+        self.core_ports: dict[tuple[TileId, str, int], StreamPort] = {}
+        self.cascade_out: dict[TileId, Cascade] = {}
+        self.cascade_in: dict[TileId, Cascade] = {}
+        self._make_channels()
+        self.streams = self._make_streams()
+        self._make_cascades()
+        self.contexts: dict[TileId, CoreContext] = {}
+        self.cores: list[CoreRunner] = []
+        self._make_cores(kernels)
+
+    # Making --------------------------------------------------------------------------------------------
+
+    def _check_locks(self) -> None:
+        for lock in self.locks.values():
+            if not 0 <= lock.value <= lock.maximum:
+                raise fault(
+                    f"lock {lock.name} starts with {lock.value}",
+                    loc=lock.lock.loc,
+                    why=f"its 6-bit register holds at most {lock.maximum}; the value would be cut to "
+                    f"{lock.value & 0x3F}",
+                    hint="make the fifo less deep",
+                )
+
+    def channel(self, tile: TileId, direction: Direction, index: int) -> DmaChannel:
+        """Return a DMA channel, made at its first mention."""
+        key = (tile, direction, index)
+        channel = self.channels.get(key)
+        if channel is None:
+            limits = self.target.limits(self.target.kind(tile.row))
+            count = limits.s2mm if direction == "S2MM" else limits.mm2s
+            if not 0 <= index < count:
+                raise fault(f"{tile} has no DMA channel {direction} {index}", why=f"it has {count}")
+            channel = DmaChannel(tile, direction, index, self.agenda, self.timing, self.findings)
+            if tile.row == 0:
+                port = self._ddr_ports.get(tile)
+                if port is None:
+                    port = self._ddr_ports[tile] = DdrPort(self.timing, self.ddr)
+                channel.ddr = port
+            self.channels[key] = channel
+        return channel
+
+    def _make_channels(self) -> None:
+        for given in self.design.channels:
+            channel = self.channel(given.tile, given.direction, given.index)
+            channel.fifo = given.fifo
+            channel.loc = given.loc
+        for allocation in self.design.allocations.values():
+            channel = self.channel(allocation.tile, allocation.direction, allocation.channel)
+            channel.fifo = channel.fifo or allocation.name
+            channel.loc = channel.loc or allocation.loc
+
+    def _make_streams(self) -> list[Stream]:
+        grouped: dict[tuple[Port, int | None], list[Flow]] = {}
+        for flow in self.design.flows:
+            grouped.setdefault((flow.source, flow.packet_id), []).append(flow)
+        streams = []
+        for (port, packet), flows in grouped.items():
+            source = self._end(port, flows[0], sends=True)
+            ends = [self._end(end, flow, sends=False) for flow in flows for end in flow.destinations]
+            stream = Stream(flows[0], source, ends, self.agenda, self.timing, self.recorder)
+            source.streams.append(stream)
+            for end in ends:
+                if packet is None and end.streams:
+                    raise fault(
+                        f"two streams end at {end.name}",
+                        loc=flows[0].loc,
+                        why="a circuit-switched port takes one source",
+                        hint="use packet flows, or another channel",
+                    )
+                end.streams.append(stream)
+            streams.append(stream)
+        return streams
+
+    def _end(self, port: Port, flow: Flow, *, sends: bool) -> Any:
+        if port.bundle == "DMA":
+            return self.channel(port.tile, "MM2S" if sends else "S2MM", port.index)
+        if port.bundle == "Core":
+            key = (port.tile, "out" if sends else "in", port.index)
+            if key not in self.core_ports:
+                self.core_ports[key] = StreamPort(
+                    port.tile, port.index, self.agenda, receives=not sends, depth_bytes=self.timing.fifo_bytes
+                )
+            return self.core_ports[key]
+        raise DesignError(
+            f"the simulator does not support streams at port {port.bundle}",
+            where=str(flow.loc) if flow.loc else None,
+            why=f"tile {port.tile}, {port.bundle} {port.index}; supported are DMA and Core",
+        )
+
+    def _make_cascades(self) -> None:
+        for given in self.design.cascades:
+            cascade = Cascade(given.source, given.destination, self.timing.cascade_depth, self.agenda)
+            self.cascade_out[given.source] = cascade
+            self.cascade_in[given.destination] = cascade
+
+    def _make_cores(self, kernels: Kernels | None) -> None:
+        for tile, core in self.design.cores.items():
+            if core.elf_file and not any(True for _ in core.body.walk()):
+                raise DesignError(
+                    f"core {tile} runs a given ELF file",
+                    where=str(core.loc) if core.loc else None,
+                    why=f"{core.elf_file} holds code of the array's own processor, which the simulator cannot run",
+                    hint="give the core's body and its functions' C++ source",
+                )
+            calls = CoreCalls(kernels, tile, self.findings)
+            context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile))
+            context.prepare()
+            program = translate(core, context)
+            self.contexts[tile] = context
+            self.cores.append(CoreRunner(core, program(), self.agenda))
+
+    # Running -------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Start what the configuration starts: the static descriptor chains and the cores."""
+        for given in self.design.channels:
+            if not given.descriptors:
+                continue
+            chain = bind_chain(given.descriptors, self.memories.__getitem__, self.locks)
+            task = Task(chain[0], starts=given.repeat + 1, token=False, label=given.fifo or "", loc=given.loc)
+            task.retired = True
+            channel = self.channel(given.tile, given.direction, given.index)
+            channel.can_spill = True
+            self.agenda.ready.append(lambda channel=channel, task=task: channel.push(task))
+        for core in self.cores:
+            self.agenda.ready.append(core.step)
+
+
+def lock_pairs(design: Design) -> dict[str, set[tuple[str, str]]]:
+    """Return, per buffer, what a core has to do with it: (lock to acquire, lock to release).
+
+    A DMA that acquires P and releases C around a buffer means that a core acquires C and releases P.
+    """
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for channel in design.channels:
+        for bd in channel.descriptors:
+            for acquired in bd.acquires:
+                for released in bd.releases:
+                    if acquired.lock != released.lock and acquired.action == "acquire_ge":
+                        pairs.setdefault(bd.buffer, set()).add((released.lock, acquired.lock))
+    return pairs

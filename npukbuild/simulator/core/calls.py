@@ -1,0 +1,216 @@
+"""Calls of core functions: the compiled kernel runs on the array's memory, and what it did is checked.
+
+Before a call every block must be held by the core; after it the guard bytes around every block must be whole. While
+a block has words that were never written the call is made *twice*, with two poison patterns: a word that
+differs between the two depends on data nobody wrote, a word that still is poison in both was left alone. So a result
+that depends on unwritten data is found at its source, without knowing what the function reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from npukbuild.errors import SimulationFault
+from npukbuild.ir.design import Array
+from npukbuild.simulator.core.refs import Ref, check_dma, not_held
+from npukbuild.simulator.core.scalars import bf16_bits
+from npukbuild.simulator.faults import fault
+from npukbuild.simulator.memory import GUARD_PATTERN, POISON, POISON_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from npukbuild.ir.design import Function, Location, TileId
+    from npukbuild.simulator.findings import Findings
+
+
+class Kernels(Protocol):
+    """What the simulator needs of compiled core functions (:class:`KernelLibrary` has it)."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of the functions."""
+
+    def new_core_state(self) -> Any:
+        """Return the control registers of a core after reset."""
+
+    def bind(self, name: str, argtypes: Any, *, state: Any = None, returns: Any = None) -> Callable[..., Any]:
+        """Return a fast callable that runs with a core's control registers."""
+
+
+_INTEGERS = ("i1", "i8", "i16", "i32", "i64", "ui8", "ui16", "ui32", "index", "bf16")
+
+
+class CoreCalls:
+    """All core functions as one core calls them."""
+
+    def __init__(self, kernels: Kernels | None, tile: TileId, findings: Findings) -> None:
+        self.kernels = kernels
+        self.tile = tile
+        self.findings = findings
+        self.state = kernels.new_core_state() if kernels is not None else None
+
+    def bind(
+        self,
+        function: Function,
+        cost: Callable[[Function, tuple[Any, ...]], float],
+        record: Any,
+        loc: Location | None,
+    ) -> Callable[..., float]:
+        """Return a callable for one call site: takes :class:`Ref` and scalars, returns cycles.
+
+        Raises:
+            SimulationFault: No kernel has that name.
+        """
+        kernels = self.kernels
+        if kernels is None or function.name not in set(kernels.symbols):
+            known = ", ".join(sorted(kernels.symbols)) if kernels is not None else "none was given"
+            raise fault(
+                f"core function {function.name} is not in the kernels",
+                loc=function.loc,
+                why=f"core {self.tile} calls it; functions there: {known}",
+                hint='give its source with --kernels FILE.cc, and declare it extern "C"',
+            )
+        kinds = [_kind(function, kind) for kind in function.arguments]
+        returns = _kind(function, function.results[0]) if function.results else None
+        entry = kernels.bind(function.name, kinds, state=self.state, returns=returns)
+        return self._make(function, entry, cost, record, loc)
+
+    def _make(
+        self, function: Function, entry: Callable[..., Any], cost: Any, record: Any, loc: Location | None
+    ) -> Callable[..., float]:
+        blocks = [place for place, kind in enumerate(function.arguments) if isinstance(kind, Array)]
+        halves = [place for place, kind in enumerate(function.arguments) if kind == "bf16"]
+        costs: dict[Any, float] = {}
+        names = [f"a{place}" for place in range(len(function.arguments))]
+        refs = [names[place] for place in blocks]
+        scalars = [name for name in names if name not in refs]
+        passed = [
+            f"{name}.pointer" if place in blocks else f"half({name})" if place in halves else name
+            for place, name in enumerate(names)
+        ]
+        ready = (
+            " and ".join(f"{r}.live and {r}.memory.clean and not {r}.memory.active" for r in refs) or "True"
+        )
+        whole = " or ".join(
+            f"bytes({r}.memory.before) != guard or bytes({r}.memory.after) != guard" for r in refs
+        )
+        key = f"({', '.join(scalars)}{',' if scalars else ''})"
+        lines = [
+            f"def call({', '.join(names)}):",
+            f"    if {ready}: entry({', '.join(passed)})",
+            f"    else: careful(({', '.join([*names, ''])}))",
+        ]
+        if whole:
+            lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
+        lines += [
+            f"    cycles = costs.get({key})",
+            f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
+            "    return cycles",
+        ]
+        if record is not None:
+            lines[-1:] = ["    record(function.name, cycles)", "    return cycles"]
+
+        def careful(values: tuple[Any, ...]) -> None:
+            self._careful(function, entry, values, blocks, halves, loc)
+
+        def broken(values: tuple[Ref, ...]) -> None:
+            raise overrun(function, values, loc)
+
+        space: dict[str, Any] = {
+            "entry": entry, "careful": careful, "broken": broken, "guard": GUARD_PATTERN, "half": bf16_bits, "costs": costs, "cost": cost,
+            "function": function, "record": record,
+        }  # fmt: skip
+        exec(compile("\n".join(lines), f"<call of {function.name}>", "exec"), space)  # noqa: S102
+        made: Callable[..., float] = space["call"]
+        return made
+
+    def _careful(
+        self,
+        function: Function,
+        entry: Callable[..., Any],
+        values: tuple[Any, ...],
+        blocks: Sequence[int],
+        halves: Sequence[int],
+        loc: Location | None,
+    ) -> None:
+        """Check the blocks one by one, and call twice while some of their words were never written."""
+        refs: list[Ref] = [values[place] for place in blocks]
+        for ref in refs:
+            if not ref.live:
+                raise not_held(ref, loc)
+            if ref.memory.active:
+                check_dma(ref, loc, writes=True)
+        passed = list(values)
+        for place in blocks:
+            passed[place] = values[place].pointer
+        for place in halves:
+            passed[place] = bf16_bits(values[place])
+        memories = list({id(ref.memory): ref.memory for ref in refs}.values())
+        fresh = [memory for memory in memories if not memory.clean]
+        if not fresh or not self.findings.differential:
+            entry(*passed)
+            for memory in fresh:
+                memory.look()
+            return
+        before = [memory.data.copy() for memory in memories]
+        entry(*passed)
+        first = [memory.data.copy() for memory in memories]
+        for memory, data in zip(memories, before, strict=True):
+            memory.data[:] = data
+            words = _words(memory.data)
+            words[words == POISON] = POISON_SECOND
+        entry(*passed)
+        for memory, old, result in zip(memories, before, first, strict=True):
+            self._compare(function, memory, _words(old), _words(result), loc)
+            memory.data[:] = result
+        return
+
+    def _compare(self, function: Function, memory: Any, old: Any, first: Any, loc: Location | None) -> None:
+        second = _words(memory.data)
+        differ = first != second
+        untouched = differ & (old == POISON) & (first == POISON) & (second == POISON_SECOND)
+        tainted = np.flatnonzero(differ & ~untouched)
+        if len(tainted):
+            self.findings.tainted(self.tile, function, memory, tainted, loc)
+        if not untouched.any():
+            memory.clean = True
+
+
+def _words(data: Any) -> Any:
+    return data[: len(data) // 4 * 4].view(np.uint32)
+
+
+def _kind(function: Function, kind: Array | str) -> str:
+    """Return how an argument travels: ``ptr``, ``int`` or ``float``."""
+    if isinstance(kind, Array):
+        return "ptr"
+    if kind in _INTEGERS:
+        return "int"
+    if kind == "f32":
+        return "float"
+    raise fault(
+        f"core function {function.name} has an argument or result of type {kind}",
+        loc=function.loc,
+        why=f"known: memref, f32, {', '.join(_INTEGERS)}",
+    )
+
+
+def overrun(function: Function, refs: Sequence[Ref], loc: Location | None) -> SimulationFault:
+    """Return the fault of a core function that wrote outside its blocks, and mend the guards."""
+    for ref in refs:
+        memory = ref.memory
+        if memory.guards_intact():
+            continue
+        after = bytes(memory.after) != GUARD_PATTERN
+        memory.repair_guards()
+        return fault(
+            f"core function {function.name} writes {'past the end' if after else 'before the start'} of its block",
+            loc=loc,
+            why=f"the guard bytes {'behind' if after else 'before'} {memory.name} ({memory.type}, "
+            f"{memory.type.bytes} bytes) were overwritten",
+            hint="compare the sizes compiled into the kernel with the block's type in the design",
+        )
+    return fault(f"core function {function.name} writes outside its blocks", loc=loc)

@@ -1,0 +1,61 @@
+"""Runs one core's program: resumes its generator when what it waits for has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.simulator.core.context import Request
+from npukbuild.simulator.faults import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from npukbuild.ir.design import Core
+    from npukbuild.simulator.agenda import Agenda
+    from npukbuild.simulator.core.ports import Wait
+
+
+class CoreRunner:
+    """One core.
+
+    Attributes:
+        waiting: The lock request or port it waits for, None while it runs.
+        ended: Whether its program has come to its end.
+        busy_cycles: Cycles in which it computed (waiting not counted).
+    """
+
+    __slots__ = ("agenda", "busy_cycles", "core", "ended", "name", "program", "resumes", "tile", "waiting")
+
+    def __init__(self, core: Core, program: Iterator[Any], agenda: Agenda) -> None:
+        self.core = core
+        self.tile = core.tile
+        self.name = f"core {core.tile}"
+        self.program = program
+        self.agenda = agenda
+        self.waiting: Request | Wait | None = None
+        self.ended = False
+        self.busy_cycles = 0.0
+        self.resumes = 0
+
+    def step(self, _event: object = None) -> None:
+        """Go on until the program waits or ends."""
+        self.waiting = None
+        self.resumes += 1
+        try:
+            request = next(self.program)
+        except StopIteration:
+            self.ended = True
+            return
+        except ZeroDivisionError:
+            raise fault(f"{self.name} divides an integer by zero", loc=self.core.loc) from None
+        if isinstance(request, float):
+            self.busy_cycles += request
+            self.agenda.later(request, self.step)
+        elif isinstance(request, Request):
+            self.waiting = request
+            request.lock.wait(request.count, request.equal, self.step)
+        elif request is None:
+            self.agenda.later(0.0, self.step)
+        else:
+            self.waiting = request
+            request.add(self.step)

@@ -1,0 +1,256 @@
+"""DMA channels: they take tasks from a queue of their own and walk descriptor chains under locks."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npukbuild.simulator.faults import at, fault
+from npukbuild.simulator.memory import poison_words
+from npukbuild.simulator.streams import no_route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from npukbuild.ir.design import Direction, TileId
+    from npukbuild.simulator.agenda import Agenda
+    from npukbuild.simulator.descriptors import Bd, Task
+    from npukbuild.simulator.findings import Findings
+    from npukbuild.simulator.streams import Stream
+    from npukbuild.simulator.timing import EventTiming
+
+
+class DmaChannel:
+    """One direction of one DMA channel of a tile.
+
+    Attributes:
+        queue: Tasks that wait behind the current one.
+        bd: The descriptor in progress, None between descriptors.
+        left: Bytes of it that can move now (0 while it waits for a lock).
+        moved: Bytes of it that have moved.
+        tokens: Completion tokens that the host has not collected.
+        blocked: The lock operation that it waits for.
+    """
+
+    __slots__ = ("_acquired", "agenda", "bd", "blocked", "can_spill", "ddr", "direction", "fifo", "findings", "finished",
+                 "handler", "index", "left", "loc", "moved", "name", "owner", "packet_id", "pending", "queue", "ready_at",
+                 "receives", "starts", "streams", "task", "tile", "timed", "timing", "tokens", "waiting")  # fmt: skip
+
+    def __init__(
+        self,
+        tile: TileId,
+        direction: Direction,
+        index: int,
+        agenda: Agenda,
+        timing: EventTiming,
+        findings: Findings,
+    ) -> None:
+        self.tile = tile
+        self.direction = direction
+        self.index = index
+        self.name = f"{tile} {direction} {index}"
+        self.receives = direction == "S2MM"
+        self.agenda = agenda
+        self.timed = agenda.timed
+        self.timing = timing
+        self.findings = findings
+        self.fifo: str | None = None
+        self.loc: Any = None
+        self.streams: list[Stream] = []
+        self.queue: deque[Task] = deque()
+        self.task: Task | None = None
+        self.bd: Bd | None = None
+        self.left = 0
+        self.moved = 0
+        self.pending = b""
+        self.owner: Any = None
+        self.packet_id: int | None = None
+        self.can_spill = True
+        self.tokens = 0
+        self.finished = 0
+        self.starts = 0
+        self.waiting: Callable[[], None] | None = None
+        self.handler: Callable[[Task], None] | None = None
+        self.blocked: tuple[Any, int, bool] | None = None
+        self.ready_at = 0.0
+        self.ddr: Any = None
+        self._acquired = 0
+
+    def push(self, task: Task) -> None:
+        """Queue a task; it starts at once when the channel is idle."""
+        self.queue.append(task)
+        if self.task is None:
+            self._next_task()
+
+    def _next_task(self) -> None:
+        if not self.queue:
+            return
+        task = self.task = self.queue.popleft()
+        if self.timed:
+            self.ready_at = self.agenda.now + self.timing.task_start(self)
+        self.starts += 1
+        self._begin(task.begin())
+
+    def _begin(self, bd: Bd) -> None:
+        self.bd = bd
+        self.moved = 0
+        self._acquired = 0
+        self._acquire()
+
+    def _acquire(self) -> None:
+        bd = self.bd
+        assert bd is not None
+        acquires = bd.acquires
+        while self._acquired < len(acquires):
+            lock, count, equal = acquires[self._acquired]
+            if not lock.take(count, equal):
+                self.blocked = acquires[self._acquired]
+                lock.wait(count, equal, self._resume)
+                return
+            self._acquired += 1
+        self._activate(bd)
+
+    def _resume(self) -> None:
+        self.blocked = None
+        self._acquired += 1
+        self._acquire()
+
+    def _activate(self, bd: Bd) -> None:
+        if not bd.host:
+            active = bd.memory.active  # type: ignore[union-attr]
+            if active:
+                self._check_conflict(bd, active)
+            active.append(self)
+        if self.timed:
+            start = self.agenda.now + self.timing.descriptor_cycles(bd)
+            self.ready_at = max(start, self.ready_at)
+        self.left = bd.size
+        if self.receives:
+            if self.pending:
+                self._absorb()
+                if not self.left:
+                    self.complete()
+                    return
+            for stream in self.streams:
+                stream.pump()
+            return
+        if not bd.memory.clean:
+            self._check_poison(bd)
+        self.packet_id = bd.packet[1] if bd.packet is not None else None
+        for stream in self.streams:
+            if stream.packet == self.packet_id:
+                stream.pump()
+                return
+        raise no_route(self.name, self.packet_id, bd.descriptor.loc)
+
+    def complete(self) -> None:
+        """Finish the descriptor: give its locks back and go on with the chain, the repeats or the next task."""
+        bd, task = self.bd, self.task
+        assert bd is not None
+        assert task is not None
+        self.bd = None
+        memory = bd.memory
+        if not bd.host:
+            memory.active.remove(self)  # type: ignore[union-attr]
+            if self.receives and not memory.clean:
+                if bd.covers:
+                    memory.clean = True
+                else:
+                    memory.look()  # type: ignore[union-attr]
+        for lock, count in bd.releases:
+            lock.release(count)
+        if bd.next is not None:
+            self._begin(bd.next)
+        elif task.started < task.starts:
+            self._begin(task.begin())
+        else:
+            self._end_task(task)
+
+    def _end_task(self, task: Task) -> None:
+        self.task = None
+        task.done = True
+        self.finished += 1
+        if task.token:
+            self.tokens += 1
+        if self.handler is not None:
+            self.handler(task)
+        if self.waiting is not None:
+            self.waiting()
+        self._next_task()
+
+    # What a stream asks of its ends ------------------------------------------------------------------
+
+    def read(self, count: int) -> Any:
+        """Return the next ``count`` bytes to send."""
+        assert self.bd is not None
+        return self.bd.read(self.moved, count)
+
+    def write(self, data: Any, count: int) -> None:
+        """Store the next ``count`` received bytes."""
+        bd = self.bd
+        assert bd is not None
+        if bd.host:
+            self.findings.host_write(self, bd, self.moved, count)
+        bd.write(self.moved, count, data)
+
+    def accept(self, data: Any) -> None:
+        """Take bytes that wait in the switches, or store them when a descriptor is ready for all of them."""
+        self.pending += data.tobytes()
+        if self.left:
+            self._absorb()
+            if not self.left:
+                self.complete()
+
+    def _absorb(self) -> None:
+        count = min(self.left, len(self.pending))
+        data = np.frombuffer(self.pending[:count], np.uint8)
+        self.pending = self.pending[count:]
+        self.write(data, count)
+        self.left -= count
+        self.moved += count
+
+    def header(self) -> int:
+        """Return the packet header word (id in bits 4..0, type in bits 14..12, parity left out)."""
+        assert self.bd is not None
+        kind, ident = self.bd.packet or (0, 0)
+        return ident | kind << 12 | self.tile.row << 16 | self.tile.column << 21
+
+    # Checks --------------------------------------------------------------------------------------------
+
+    def _check_conflict(self, bd: Bd, active: list[Any]) -> None:
+        for other in active:
+            if not (self.receives or getattr(other, "receives", True)):
+                continue
+            theirs = getattr(other, "bd", None)
+            if theirs is not None and not overlaps(bd, theirs):
+                continue
+            words = (
+                "two writers"
+                if self.receives and getattr(other, "receives", True)
+                else "a reader and a writer"
+            )
+            raise fault(
+                f"{words} use buffer {bd.memory.name} at the same time",
+                loc=bd.descriptor.loc,
+                why=f"{self.name} starts a descriptor on it while {other.name}"
+                f"{at(theirs.descriptor.loc) if theirs is not None else ''} is not finished with it",
+                hint="the two must take turns by a pair of locks; give each descriptor its acquire and release",
+            )
+
+    def _check_poison(self, bd: Bd) -> None:
+        data = bd.read(0, bd.size)
+        found = poison_words(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+        if len(found):
+            self.findings.poison_read(self, bd, found)
+
+
+def overlaps(one: Bd, two: Bd) -> bool:
+    """Say whether two descriptors on one buffer touch a common word."""
+    a, b = one.access, two.access
+    if a.first + one.base >= b.last + two.base or b.first + two.base >= a.last + one.base:
+        return False
+    if a.contiguous and b.contiguous:
+        return True
+    return bool(np.intersect1d(a.words(one.base, 0, a.size), b.words(two.base, 0, b.size)).size)

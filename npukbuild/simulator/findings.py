@@ -1,0 +1,130 @@
+"""Faults that do not stop the array at once: it runs on as the hardware would, and they are reported at the end.
+
+Reading data that nobody wrote, or two tasks that write the same words of a host buffer, give wrong numbers and not a
+hang. They are kept until the call ends or hangs, so that a hang is reported as what it is, with these beside it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npukbuild.errors import SimulationFault
+from npukbuild.ir.design import ELEMENT_BYTES
+from npukbuild.simulator.faults import at, fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from npukbuild.ir.design import Function, Location, TileId
+
+_KEEP = 8
+
+
+class Findings:
+    """What was found in one run."""
+
+    __slots__ = ("_seen", "differential", "faults", "task_of", "warnings")
+
+    def __init__(self, *, differential: bool = True) -> None:
+        self.differential = differential
+        self.faults: list[SimulationFault] = []
+        self.warnings: list[str] = []
+        self.task_of: Callable[[int], Any] | None = None
+        self._seen: set[Any] = set()
+
+    def clear(self) -> None:
+        """Forget the findings of the run before."""
+        self.faults.clear()
+        self.warnings.clear()
+        self._seen.clear()
+
+    def add(self, key: Any, found: SimulationFault) -> None:
+        """Keep a finding unless the same was found before."""
+        if key in self._seen or len(self.faults) >= _KEEP:
+            return
+        self._seen.add(key)
+        self.faults.append(found)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning once."""
+        if text not in self._seen:
+            self._seen.add(text)
+            self.warnings.append(text)
+
+    def poison_read(self, channel: Any, bd: Any, words: Any) -> None:
+        """A DMA sends words that nobody wrote."""
+        memory = bd.memory
+        width = ELEMENT_BYTES[memory.type.element]
+        count = len(words) * 4 // width
+        self.add(
+            ("poison", memory.name),
+            fault(
+                f"{channel.name} sends data from {memory.name} that were never written",
+                loc=bd.descriptor.loc or channel.loc,
+                why=f"{count} of {bd.size // width} elements, the first at stream element {int(words[0]) * 4 // width}"
+                + (f"; {memory.name} belongs to fifo {memory.buffer.fifo}" if memory.buffer.fifo else ""),
+                hint="the side that fills this buffer gives it on without writing all of it",
+            ),
+        )
+
+    def tainted(
+        self, tile: TileId, function: Function, memory: Any, words: Any, loc: Location | None
+    ) -> None:
+        """A core function's result depends on words that nobody wrote."""
+        width = ELEMENT_BYTES[memory.type.element]
+        first = int(words[0]) * 4 // width
+        self.add(
+            ("tainted", tile, function.name, memory.name),
+            fault(
+                f"core function {function.name} on core {tile} computes with data that were never written",
+                loc=loc,
+                why=f"{len(words) * 4 // width} elements of {memory.name} from element {first} on depend on them",
+                hint="clear an accumulator before it is added to; check that every element of the inputs is sent",
+            ),
+        )
+
+    def host_write(self, channel: Any, bd: Any, position: int, count: int) -> None:
+        """A task writes a piece of a host buffer: look whether another one, not waited for, wrote it too."""
+        memory, task = bd.memory, channel.task
+        if memory.writer is None:
+            memory.writer = np.zeros(-(-len(memory.data) // 4), np.uint32)
+        words = bd.access.words(bd.base, position, count) if not bd.access.contiguous else slice(
+            (bd.access.start + bd.base + position) // 4, -(-(bd.access.start + bd.base + position + count) // 4)
+        )  # fmt: skip
+        before = memory.writer[words]
+        if before.any():
+            for serial in np.unique(before):
+                other = self.task_of(int(serial)) if self.task_of is not None and serial else None
+                if other is not None and other is not task and not other.retired:
+                    self.add(
+                        ("writers", memory.name, int(serial), task.serial),
+                        fault(
+                            f"two tasks write the same part of host argument {memory.name}",
+                            loc=task.loc,
+                            why=f"the task{at(other.loc)} also writes it, and nothing was waited for between them",
+                            hint="wait for the first before starting the second, or give them separate parts",
+                        ),
+                    )
+        memory.writer[words] = task.serial
+
+    def first(self) -> SimulationFault | None:
+        """Return the first finding with the others as details, None when there is none."""
+        if not self.faults:
+            return None
+        main, *others = self.faults
+        if not others:
+            return main
+        return SimulationFault(
+            main.what,
+            where=main.where,
+            why=main.why,
+            hint=main.hint,
+            details=[*main.details, *(f"also: {short(other)}" for other in others)],
+        )
+
+
+def short(found: SimulationFault) -> str:
+    """Return a fault in one line."""
+    return found.what + (f" ({found.where})" if found.where else "")

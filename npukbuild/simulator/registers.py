@@ -1,0 +1,97 @@
+"""Register writes of the runtime sequence: the few that have a meaning for the model, all others refused by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from npukbuild.errors import DesignError
+from npukbuild.simulator.descriptors import Task
+from npukbuild.simulator.faults import fault
+
+if TYPE_CHECKING:
+    from npukbuild.ir.design import TileId, WriteRegister
+    from npukbuild.simulator.array import ArrayState
+
+
+def write(array: ArrayState, op: WriteRegister) -> None:
+    """Carry out one register write.
+
+    Known are the lock values, the data memory and the task queues of channels that have static descriptors.
+
+    Raises:
+        DesignError: The register is none of these.
+    """
+    kind = array.target.kind(op.tile.row)
+    table = array.target.timing["events"]["registers"][kind]
+    address = op.address & 0xFFFFF
+    locks = table["locks"]
+    count = array.target.limits(kind).locks
+    if locks <= address < locks + table["lock_step"] * count and not (address - locks) % table["lock_step"]:
+        _set_lock(array, op, (address - locks) // table["lock_step"])
+        return
+    size = array.target.limits(kind).data_bytes
+    if size and table["memory"] <= address < table["memory"] + size:
+        _store(array, op, address - table["memory"])
+        return
+    for direction, name in (("S2MM", "queue_s2mm"), ("MM2S", "queue_mm2s")):
+        channels = getattr(array.target.limits(kind), direction.lower())
+        offset = address - table[name]
+        if 0 <= offset < 8 * channels and not offset % 8:
+            _start(array, op, direction, offset // 8)
+            return
+    raise DesignError(
+        f"the simulator does not support a write to register 0x{address:05X} of {kind} tile {op.tile}",
+        where=str(op.loc) if op.loc else None,
+        why="known are lock values, data memory and DMA task queues",
+        hint="use the operation that stands for it (set_lock, rtp_write, dma_memcpy_nd)",
+    )
+
+
+def _set_lock(array: ArrayState, op: WriteRegister, number: int) -> None:
+    for lock in array.locks.values():
+        if lock.lock.tile == op.tile and lock.lock.id == number:
+            lock.set(_merge(op, lock.value))
+            return
+    raise fault(f"lock {number} of {op.tile} is written, and the design has no such lock", loc=op.loc)
+
+
+def _store(array: ArrayState, op: WriteRegister, address: int) -> None:
+    for memory in array.memories.values():
+        buffer = memory.buffer
+        if buffer.tile == op.tile and buffer.address is not None:
+            place = address - buffer.address
+            if 0 <= place <= buffer.type.bytes - 4:
+                word = memory.data[place : place + 4].view("<u4")
+                word[0] = _merge(op, int(word[0]))
+                memory.look()
+                return
+    raise fault(f"data memory 0x{address:05X} of {op.tile} is written, and no buffer lies there", loc=op.loc)
+
+
+def _start(array: ArrayState, op: WriteRegister, direction: str, index: int) -> None:
+    ident, repeat, token = op.value & 0x3F, op.value >> 16 & 0xFF, bool(op.value >> 31)
+    bd = _descriptor(array, op.tile, ident)
+    if bd is None:
+        raise DesignError(
+            f"a task queue of {op.tile} is given descriptor {ident}, which the design does not configure",
+            where=str(op.loc) if op.loc else None,
+            hint="use dma_memcpy_nd or dma_configure_task to describe the transfer",
+        )
+    channel = array.channel(op.tile, direction, index)  # type: ignore[arg-type]
+    channel.push(Task(bd, starts=repeat + 1, token=token, label=f"descriptor {ident}", loc=op.loc))
+
+
+def _descriptor(array: ArrayState, tile: TileId, ident: int) -> object | None:
+    from npukbuild.simulator.descriptors import bind_chain
+
+    for channel in array.design.channels:
+        if channel.tile != tile:
+            continue
+        for place, descriptor in enumerate(channel.descriptors):
+            if descriptor.id == ident:
+                return bind_chain(channel.descriptors, array.memories.__getitem__, array.locks)[place]
+    return None
+
+
+def _merge(op: WriteRegister, old: int) -> int:
+    return op.value if op.mask is None else (old & ~op.mask) | (op.value & op.mask)

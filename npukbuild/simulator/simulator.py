@@ -1,0 +1,317 @@
+"""The embedded NPU as a library: load a design and its core functions, call it on numpy arrays."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.errors import SimulationFault
+from npukbuild.simulator.agenda import Agenda, BudgetExceededError
+from npukbuild.simulator.array import ArrayState
+from npukbuild.simulator.diagnosis import Hang
+from npukbuild.simulator.faults import fault
+from npukbuild.simulator.findings import Findings
+from npukbuild.simulator.host import Controller, check_arguments
+from npukbuild.simulator.recording import Recorder
+from npukbuild.simulator.result import RunResult
+from npukbuild.simulator.timing import FunctionCost, event_timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from npukbuild.ir.design import Design
+    from npukbuild.simulator.core.calls import Kernels
+
+_DRAIN_EVENTS = 200_000
+
+
+class Simulator:
+    """One configured array. Calls of :meth:`run` continue with the state that the call before left.
+
+    Args:
+        design: A lowered design (:func:`npukbuild.ir.load_design`).
+        kernels: Compiled core functions (:class:`npukbuild.simulator.kernel_library.KernelLibrary`), None when
+            the design calls none.
+        timed: Simulate time; without it the same engine runs faster and reports no times.
+        clock_ghz: AIE clock; None: the target's default.
+        launch: Which fixed time around a call ``RunResult.microseconds`` has (``[timing.gemm.launch]``).
+        compiler: Whose code the times of core functions are for (``peano``, ``xchesscc``).
+        cost: ``cost(function, arguments) -> cycles`` of a core function instead of the default estimate.
+        trace: Keep intervals for :mod:`npukbuild.simulator.trace` and :mod:`npukbuild.simulator.timeline`.
+        differential: Run core functions twice on blocks that are not fully written yet, to find results that depend
+            on unwritten data. Switch it off for functions that keep state of their own between calls.
+        sequence: The name of the runtime sequence when the design has several.
+        max_us: Budget on simulated time per call.
+        max_events: Budget on events per call.
+        max_seconds: Budget on real time per call; also ends a core function that does not return.
+
+    Instances share nothing; several can run at once in different threads.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        kernels: Kernels | None = None,
+        *,
+        timed: bool = True,
+        clock_ghz: float | None = None,
+        launch: str = "device",
+        compiler: str = "peano",
+        cost: Callable[..., float] | None = None,
+        trace: bool = False,
+        differential: bool = True,
+        sequence: str | None = None,
+        max_us: float = 10e6,
+        max_events: int = 500_000_000,
+        max_seconds: float = 900.0,
+    ) -> None:
+        from npukbuild.targets import load_target
+
+        self.design = design
+        self.target = load_target(design.device)
+        self.timing = event_timing(self.target, clock_ghz, launch)
+        self.timed = timed
+        self.max_seconds = max_seconds
+        self._sequence = _choose(design, sequence)
+        self._agenda = Agenda(
+            timed=timed, max_cycles=max_us * 1e3 * self.timing.clock_ghz, max_events=max_events
+        )
+        self._findings = Findings(differential=differential)
+        self._recorder = Recorder(tracing=trace and timed)
+        self._array = ArrayState(
+            design,
+            kernels,
+            self.target,
+            self.timing,
+            cost or FunctionCost(self.target, compiler),
+            self._agenda,
+            self._recorder,
+            self._findings,
+        )
+        self._broken: SimulationFault | None = None
+        self._array.configure()
+
+    def run(self, args: Sequence[np.ndarray[Any, Any]]) -> RunResult:
+        """Call the design once; outputs are written into the given arrays.
+
+        Args:
+            args: One C-contiguous array per argument of the runtime sequence, in order, with as many elements
+                and the element size of its type.
+
+        Raises:
+            InputError: The arrays do not fit the design.
+            SimulationFault: The design hangs or breaks a rule of the hardware; see its message. The array is
+                then in an unknown state and the simulator refuses further calls.
+        """
+        if self._broken is not None:
+            raise fault(
+                "this simulator stopped with a fault before",
+                why=self._broken.what,
+                hint="make a new Simulator for another call",
+            )
+        views = check_arguments(self._sequence, list(args), self.target.host_arguments)
+        answer: list[Any] = []
+
+        def work() -> None:
+            try:
+                answer.append(self._call(views))
+            except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
+                answer.append(error)
+
+        deadline = monotonic() + self.max_seconds
+        worker = threading.Thread(target=work, name="npu simulator", daemon=True)
+        worker.start()
+        try:
+            worker.join(self.max_seconds + 1.0)
+        except BaseException:
+            self._agenda.cancelled = True
+            raise
+        if not answer:
+            self._agenda.cancelled = True
+            found = self._endless(deadline)
+            self._broken = found
+            raise found
+        (result,) = answer
+        if isinstance(result, BaseException):
+            if isinstance(result, SimulationFault):
+                self._broken = result
+            raise result
+        assert isinstance(result, RunResult)
+        return result
+
+    def _endless(self, deadline: float) -> SimulationFault:
+        return fault(
+            "a core function does not return",
+            why=f"the call has taken more than {self.max_seconds:g} s of real time, {monotonic() - deadline:.0f} s "
+            "past its deadline, inside a compiled core function",
+            hint="look for an endless loop in the kernel's C++; max_seconds (--max-seconds) sets the limit",
+        )
+
+    def _call(self, views: list[Any]) -> RunResult:
+        array, agenda = self._array, self._agenda
+        self._findings.clear()
+        self._recorder.begin(agenda.now)
+        before = _Tally(array)
+        start, events = agenda.now, agenda.events
+        controller = Controller(array, self._sequence, views)
+        agenda.stopped = False
+        agenda.ready.append(controller.step)
+        try:
+            agenda.run(monotonic() + self.max_seconds)
+        except BudgetExceededError as error:
+            raise self._over_budget(error.limit, controller) from None
+        if not controller.done:
+            raise Hang(array, controller).explain()
+        controller.check_end()
+        agenda.drain(_DRAIN_EVENTS)
+        self._check_guards()
+        found = self._findings.first()
+        if found is not None:
+            raise found
+        cycles = controller.end_time - start
+        warnings = (*self.design.warnings, *self._findings.warnings, *controller.leftovers())
+        return before.result(self, controller, cycles, agenda.events - events, warnings)
+
+    def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
+        running = [core for core in self._array.cores if core.waiting is None and not core.ended]
+        names = ", ".join(core.name for core in running[:8])
+        why = {
+            "time": f"it has not ended within {self._agenda.max_cycles / self.timing.clock_ghz / 1e3:g} us of "
+            "simulated time",
+            "events": f"it has not ended within {self._agenda.max_events} events",
+            "wall": f"it has not ended within {self.max_seconds:g} s of real time",
+            "cancelled": "it was interrupted",
+        }[limit]
+        wait = controller.waiting
+        waits = (
+            f"; the host waits for {wait.tile} {wait.direction} {wait.channel}" if wait is not None else ""
+        )
+        return fault(
+            "the budget ran out before the call ended",
+            loc=wait.loc if wait is not None else None,
+            why=why + waits,
+            hint=f"a core that never ends its work: {names}"
+            if names
+            else "raise the budget, or send less data",
+        )
+
+    def _check_guards(self) -> None:
+        for memory in self._array.memories.values():
+            if not memory.guards_intact():
+                memory.repair_guards()
+                raise fault(
+                    f"something wrote outside buffer {memory.name}",
+                    loc=memory.buffer.loc,
+                    why=f"guard bytes around it were overwritten ({memory.type})",
+                    hint="a core function writes far outside its blocks; check its strides and counts",
+                )
+
+
+class _Tally:
+    """Counters at the start of a call, so that a call's result has its own share."""
+
+    def __init__(self, array: ArrayState) -> None:
+        self.array = array
+        self.cores = [core.busy_cycles for core in array.cores]
+        self.streams = [(stream.busy_cycles, stream.handovers) for stream in array.streams]
+        self.ddr = (array.ddr.busy, array.ddr.bytes)
+
+    def result(
+        self,
+        simulator: Simulator,
+        controller: Controller,
+        cycles: float,
+        events: int,
+        warnings: tuple[str, ...],
+    ) -> RunResult:
+        """Return what happened since."""
+        array, timing = self.array, simulator.timing
+        span = cycles or 1.0
+        cores = {
+            core.name: min(1.0, (core.busy_cycles - old) / span)
+            for core, old in zip(array.cores, self.cores, strict=True)
+        }
+        streams = {
+            stream.name: min(1.0, (stream.busy_cycles - old) / span)
+            for stream, (old, _) in zip(array.streams, self.streams, strict=True)
+        }
+        ddr = min(1.0, (array.ddr.busy - self.ddr[0]) / span)
+        handovers = sum(
+            stream.handovers - old for stream, (_, old) in zip(array.streams, self.streams, strict=True)
+        )
+        first = array.recorder.first_output
+        return RunResult(
+            timed=simulator.timed,
+            cycles=cycles,
+            clock_ghz=timing.clock_ghz,
+            launch_us=timing.launch_us,
+            first_output_us=first / timing.clock_ghz * 1e-3
+            if first is not None and simulator.timed
+            else None,
+            cores=cores,
+            streams=streams,
+            ddr=ddr,
+            ddr_bytes=array.ddr.bytes - self.ddr[1],
+            bottleneck=bottleneck(
+                cores, streams, ddr, array, timing.launch_us, cycles / timing.clock_ghz * 1e-3
+            )
+            if simulator.timed
+            else "",
+            counts={"events": events, "handovers": handovers, "tasks": len(controller.tasks)},
+            warnings=warnings,
+            intervals=tuple(array.recorder.intervals),
+        )
+
+
+def bottleneck(
+    cores: dict[str, float],
+    streams: dict[str, float],
+    ddr: float,
+    array: ArrayState,
+    launch_us: float,
+    array_us: float,
+) -> str:
+    """Name what was busy for the largest share of the call."""
+    if launch_us > array_us:
+        return f"launch: {launch_us:.0f} us of fixed cost against {array_us:.1f} us on the array"
+    shim = {
+        stream.name
+        for stream in array.streams
+        if any(e.ddr is not None for e in (stream.source, *stream.ends))
+    }
+    parts = {
+        "compute": max(cores.items(), key=lambda item: item[1], default=("no core", 0.0)),
+        "shim streams": max(
+            ((name, share) for name, share in streams.items() if name in shim),
+            key=lambda x: x[1],
+            default=("", 0.0),
+        ),
+        "streams inside the array": max(
+            ((name, share) for name, share in streams.items() if name not in shim),
+            key=lambda x: x[1],
+            default=("", 0.0),
+        ),
+        "DDR": ("all shims together", ddr),
+    }
+    kind, (name, share) = max(parts.items(), key=lambda item: item[1][1])
+    return f"{kind}: {name} busy {share:.0%} of the time"
+
+
+def _choose(design: Design, name: str | None) -> Any:
+    if name is not None:
+        if name in design.sequences:
+            return design.sequences[name]
+        raise fault(
+            f"the design has no runtime sequence {name}",
+            why=f"it has {', '.join(design.sequences) or 'none'}",
+        )
+    if len(design.sequences) != 1:
+        raise fault(
+            f"the design has {len(design.sequences)} runtime sequences",
+            why=", ".join(design.sequences) or "the host would have nothing to run",
+            hint="choose one (--sequence NAME)" if design.sequences else "add an aie.runtime_sequence",
+        )
+    return design.sequence

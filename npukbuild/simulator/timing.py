@@ -1,0 +1,208 @@
+"""Times of the array's events: constants of the target, the DDR model, the cost of core functions.
+
+Cycles are those of the AIE clock. Every constant comes from ``[timing.events]`` of the target, or, where the
+closed form uses the same quantity, from ``[timing.gemm]`` (:mod:`npukbuild.targets.timing`), so that both models
+stay one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.ir.design import ELEMENT_BYTES, Array
+from npukbuild.targets.timing import gemm_timing, kernel_cycles, launch_us, run_ns, zero_cycles
+
+if TYPE_CHECKING:
+    from npukbuild.ir.design import Function
+    from npukbuild.targets.model import Target
+
+
+@dataclass(frozen=True)
+class EventTiming:
+    """Constants of one target at one clock; the fields are those of ``[timing.events]``."""
+
+    clock_ghz: float
+    stream_bytes: float
+    fifo_bytes: int
+    lock_cycles: float
+    fifo_cycles: float
+    scalar_cycles: float
+    load_cycles: float
+    loop_cycles: float
+    call_cycles: float
+    bd_cycles: float
+    chain_cycles: float
+    task_cycles: float
+    shim_task_mm2s: float
+    shim_task_s2mm: float
+    packet_cycles: float
+    cascade_depth: int
+    write_cycles: float
+    push_cycles: float
+    sync_cycles: float
+    launch_us: float
+    ddr: Any
+    total_bytes_per_cycle: float
+
+    def descriptor_cycles(self, bd: Any) -> float:
+        """Cycles from one descriptor to the first word of the next: chaining and lock operations."""
+        return self.chain_cycles + self.lock_cycles * (len(bd.acquires) + len(bd.releases))
+
+    def task_start(self, channel: Any) -> float:
+        """Cycles from a task reaching an idle channel to its first descriptor."""
+        if channel.tile.row:
+            return self.task_cycles
+        return self.shim_task_s2mm if channel.receives else self.shim_task_mm2s
+
+
+def event_timing(target: Target, clock_ghz: float | None, launch: str) -> EventTiming:
+    """Return the constants of ``target``.
+
+    Args:
+        target: The array model.
+        clock_ghz: AIE clock; None: the target's default.
+        launch: Which fixed time around a call to add, see ``[timing.gemm.launch]``.
+    """
+    gemm = gemm_timing(target)
+    clock = clock_ghz or gemm.clock_ghz
+    events = target.timing["events"]
+    return EventTiming(
+        clock_ghz=clock,
+        stream_bytes=gemm.stream_bytes,
+        fifo_cycles=gemm.handoff - 2 * events["lock_cycles"],
+        call_cycles=0.0,
+        push_cycles=gemm.task_us * 1e3 * clock,
+        launch_us=launch_us(target, launch),
+        ddr=gemm.ddr,
+        total_bytes_per_cycle=gemm.ddr.total_gbs / clock,
+        **{name: events[name] for name in _EVENTS},
+    )
+
+
+_EVENTS = ("fifo_bytes", "lock_cycles", "scalar_cycles", "load_cycles", "loop_cycles", "bd_cycles", "chain_cycles",
+           "task_cycles", "shim_task_mm2s", "shim_task_s2mm", "packet_cycles", "cascade_depth", "write_cycles",
+           "sync_cycles")  # fmt: skip
+
+
+class DdrPort:
+    """The DDR side of one shim tile's DMA.
+
+    The two reading channels of a shim share its port: their times add up with the exponent ``share`` of the
+    closed form, ``(a^s + b^s)^(1/s)``. All shims together are served in order of arrival at the array's total
+    bandwidth.
+    """
+
+    __slots__ = ("alone", "bytes", "clock", "memory", "timing")
+
+    def __init__(self, timing: EventTiming, memory: DdrTotal) -> None:
+        self.timing = timing
+        self.memory = memory
+        self.clock = timing.clock_ghz
+        self.alone: dict[Any, float] = {}
+        self.bytes = 0
+
+    def cycles(self, channel: Any, count: int, start: float) -> float:
+        """Return the cycles that ``count`` bytes of a channel's descriptor take from ``start`` on."""
+        run, row = run_of(channel.bd)
+        own = count / run * run_ns(self.timing.ddr, run, row, self.clock) * self.clock
+        self.bytes += count
+        if not channel.receives:
+            self.alone[channel] = self.alone.get(channel, 0.0) + own
+            other = sum(
+                time for who, time in self.alone.items() if who is not channel and who.task is not None
+            )
+            if other:
+                share = self.timing.ddr.share
+                ratio = other / self.alone[channel]
+                own *= (1.0 + ratio**share) ** (1.0 / share)
+        return max(own, self.memory.serve(count, start) - start)
+
+
+class DdrTotal:
+    """The memory behind all shims: one server."""
+
+    __slots__ = ("busy", "bytes", "free_at", "rate")
+
+    def __init__(self, timing: EventTiming) -> None:
+        self.rate = timing.total_bytes_per_cycle
+        self.free_at = 0.0
+        self.busy = 0.0
+        self.bytes = 0
+
+    def serve(self, count: int, start: float) -> float:
+        """Return when ``count`` bytes that are asked for at ``start`` have been served."""
+        cycles = count / self.rate
+        self.free_at = max(self.free_at, start) + cycles
+        self.busy += cycles
+        self.bytes += count
+        return self.free_at
+
+
+def run_of(bd: Any) -> tuple[float, float]:
+    """Return (bytes of a contiguous run in DDR, distance between runs) of a descriptor."""
+    access = bd.access
+    run = access.shape[-1] * access.unit
+    if len(access.shape) == 1:
+        return float(run), float(run)
+    steps = [
+        stride
+        for size, stride in zip(access.shape[:-1], access.strides[:-1], strict=True)
+        if size > 1 and stride
+    ]
+    return float(run), float(min(steps)) if steps else float(run)
+
+
+_MATMUL = re.compile(r"(^|_)(mm|matmul|gemm|mmul|qkt)(_|\d|$)")
+_ZERO = re.compile(r"(^|_)(zero|clear|fill)(_|$)")
+
+
+class FunctionCost:
+    """Estimates the cycles of a core function from its name and argument types.
+
+    A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow from
+    the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
+    :func:`npukbuild.targets.timing.kernel_cycles`. Clearing functions cost their store. Every other function costs
+    ``cycles_per_element`` of the first table entry in ``[timing.events.functions]`` whose name occurs in the
+    function's name (else ``default``), times the elements of its largest block: an *estimate*, good for a
+    bottleneck and not for a benchmark.
+    """
+
+    def __init__(self, target: Target, compiler: str = "peano") -> None:
+        self.target = target
+        self.compiler = compiler
+        self.table: dict[str, float] = target.timing["events"]["functions"]
+
+    def __call__(self, function: Function, arguments: tuple[Any, ...]) -> float:
+        """Return the cycles of one call."""
+        blocks = [kind for kind in function.arguments if isinstance(kind, Array)]
+        if not blocks:
+            return 0.0
+        if _ZERO.search(function.name) and len(blocks) == 1:
+            return zero_cycles(blocks[0].element, 1, blocks[0].elements, self.target)
+        product = _MATMUL.search(function.name) and block_sizes(blocks)
+        if product:
+            m, k, n = product
+            return kernel_cycles(blocks[0].element, blocks[2].element, m, k, n, self.target, self.compiler)
+        rate = next(
+            (cost for name, cost in self.table.items() if name in function.name), self.table["default"]
+        )
+        call: float = gemm_timing(self.target).call
+        return call + rate * max(block.elements for block in blocks)
+
+
+def block_sizes(blocks: list[Array]) -> tuple[int, int, int] | None:
+    """Return (m, k, n) of a product whose blocks have these sizes, None when there is none."""
+    if len(blocks) < 3 or blocks[0].element != blocks[1].element:  # noqa: PLR2004
+        return None
+    a, b, c = (block.elements for block in blocks[:3])
+    sizes = tuple(isqrt(max(0, x * y // z)) for x, y, z in ((a, c, b), (a, b, c), (b, c, a)))
+    m, k, n = sizes
+    return (m, k, n) if m * k == a and k * n == b and m * n == c else None
+
+
+def element_size(array: Array) -> int:
+    """Return the bytes of an element."""
+    return ELEMENT_BYTES[array.element]
