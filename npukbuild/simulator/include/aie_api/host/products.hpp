@@ -1,0 +1,203 @@
+// Element-wise products, and sums of products into accumulators.
+#pragma once
+
+#include "arithmetic.hpp"
+#include "mmul.hpp"
+
+namespace aie {
+
+namespace detail {
+
+// float x float has no multiplier: the API splits each factor into three bfloat16 and sums some of the nine
+// products. The default keeps all nine.
+#if defined(AIE2_FP32_EMULATION_ACCURACY_FAST)
+inline constexpr unsigned float_products = 6;
+#elif defined(AIE2_FP32_EMULATION_ACCURACY_LOW)
+inline constexpr unsigned float_products = 3;
+#else
+inline constexpr unsigned float_products = 9;
+#endif
+
+// acc + sign * a * b for one register of floats. Parts of a factor hold 8 bits each, so that products of
+// parts are exact; they are added from the smallest to the largest.
+template <class R>
+NPUK_INLINE R emulated_mac(R acc, R a, R b) {
+    if constexpr (float_products == 9) return acc + a * b;  // nine exact products: as good as one rounding
+    else {
+        auto part = [](R x) {
+            using I = npuk::register_t<uint32_t, sizeof(R) / 4>;
+            const I bits = (I)x + 0x7fff + (((I)x >> 16) & 1);
+            return (R)(bits & 0xffff0000);
+        };
+        const R a0 = part(a), a1 = part(a - a0), a2 = part(a - a0 - a1);
+        const R b0 = part(b), b1 = part(b - b0), b2 = part(b - b0 - b1);
+        R low = float_products == 6 ? a2 * b0 + a1 * b1 + a0 * b2 : R{};
+        return acc + (low + (a1 * b0 + a0 * b1) + a0 * b0);
+    }
+}
+
+enum class product { plus, minus };
+
+template <product P, class Acc, unsigned N, class T1, class T2>
+NPUK_INLINE Acc multiply_into(const Acc &acc, const vector<T1, N> &a, bool a_sign, const vector<T2, N> &b, bool b_sign) {
+    using L = typename Acc::lane_type;
+    if constexpr (std::is_same_v<T1, float>) {
+        return npuk::each(acc.lanes(), npuk::each(a.lanes(), b.lanes(), [](auto x, auto y) { return emulated_mac(decltype(x){}, x, y); }),
+                          [](auto c, auto p) { return P == product::plus ? c + p : c - p; });
+    } else {
+        // Exact in the accumulator's lane type; bfloat16 products fit in a float.
+        const auto x = operand_lanes<L, T1, N>(a, a_sign);
+        const auto y = operand_lanes<L, T2, N>(b, b_sign);
+        const auto p = npuk::each(x, y, [](auto u, auto v) { return u * v; });
+        return npuk::each(acc.lanes(), p, [](auto c, auto q) { return P == product::plus ? c + q : c - q; });
+    }
+}
+
+template <class Tag, class A, class B>
+using product_accum_tag_t = accum_tag_or_default_t<Tag, elem_of_t<A>, elem_of_t<B>>;
+
+// A vector of N elements from a vector or an element operand.
+template <unsigned N, class V>
+NPUK_INLINE decltype(auto) spread(const V &v) {
+    if constexpr (VectorOrOp<V>) return value(v);
+    else {
+        using T = elem_of_t<V>;
+        return npuk::lanes<npuk::lane_t<T>, N>::splat(npuk::to_lane<T>(elem_value(value(v))));
+    }
+}
+
+template <class A, class B>
+constexpr unsigned product_size() {
+    if constexpr (VectorOrOp<A>) return A::size();
+    else return B::size();
+}
+
+// Sums wider than the accumulator class of the factors, or of another class, do not exist.
+template <class Tag, class A, class B>
+constexpr bool is_product_accum() {
+    if (is_floating_point_v<elem_of_t<A>>) return std::is_same_v<Tag, accfloat>;
+    return is_integer_tag_v<Tag> && accum_bits_v<Tag> >= (default_accum_bits<elem_of_t<A>, elem_of_t<B>>() > 32 ? 64u : 32u);
+}
+
+template <product P, class Acc, class A, class B>
+NPUK_INLINE Acc product_into(const Acc &acc, const A &a, const B &b) {
+    constexpr unsigned N = Acc::size();
+    static_assert(is_product_accum<typename Acc::value_type, A, B>(), "these factors have no product in this accumulator");
+    const vector<elem_of_t<A>, N> x = spread<N>(a);
+    const vector<elem_of_t<B>, N> y = spread<N>(b);
+    if (negative_of(a) != negative_of(b))
+        return multiply_into<P == product::plus ? product::minus : product::plus>(acc, x, sign_of(a), y, sign_of(b));
+    return multiply_into<P>(acc, x, sign_of(a), y, sign_of(b));
+}
+
+template <class A, class B>
+concept Factors = (VectorOrOp<A> || VectorOrOp<B>) && (VectorOrOp<A> || ElemOrOp<A>) && (VectorOrOp<B> || ElemOrOp<B>) &&
+                  is_valid_mul_op_v<A, B> && [] {
+                      if constexpr (VectorOrOp<A> && VectorOrOp<B>) return A::size() == B::size();
+                      else return true;
+                  }();
+
+template <class Acc, class A, class B>
+concept AccumulatesFactors = AccumOrOp<Acc> && Factors<A, B> && (product_size<A, B>() == Acc::size());
+
+template <class Acc>
+NPUK_INLINE operand_base_type_t<Acc> accumulator_value(const Acc &acc) {
+    return to_accumulator<operand_base_type_t<Acc>>(acc);
+}
+}  // namespace detail
+
+template <AccumElemBaseType AccumTag, class A, class B>
+    requires detail::Factors<A, B>
+NPUK_INLINE auto mul(const A &a, const B &b) {
+    using Acc = accum<detail::product_accum_tag_t<AccumTag, A, B>, detail::product_size<A, B>()>;
+    return detail::product_into<detail::product::plus>(zeros<typename Acc::value_type, Acc::size()>(), a, b);
+}
+template <class A, class B>
+    requires detail::Factors<A, B>
+NPUK_INLINE auto mul(const A &a, const B &b) {
+    return mul<accauto>(a, b);
+}
+template <AccumElemBaseType AccumTag, class A, class B>
+    requires detail::Factors<A, B>
+NPUK_INLINE auto negmul(const A &a, const B &b) {
+    using Acc = accum<detail::product_accum_tag_t<AccumTag, A, B>, detail::product_size<A, B>()>;
+    return detail::product_into<detail::product::minus>(zeros<typename Acc::value_type, Acc::size()>(), a, b);
+}
+template <class A, class B>
+    requires detail::Factors<A, B>
+NPUK_INLINE auto negmul(const A &a, const B &b) {
+    return negmul<accauto>(a, b);
+}
+template <class Acc, class A, class B>
+    requires detail::AccumulatesFactors<Acc, A, B>
+NPUK_INLINE operand_base_type_t<Acc> mac(const Acc &acc, const A &a, const B &b) {
+    return detail::product_into<detail::product::plus>(detail::accumulator_value(acc), a, b);
+}
+template <Accum Acc, class A, class B>
+    requires detail::AccumulatesFactors<Acc, A, B>
+NPUK_INLINE Acc msc(const Acc &acc, const A &a, const B &b) {
+    return detail::product_into<detail::product::minus>(acc, a, b);
+}
+
+template <AccumElemBaseType AccumTag, Vector Vec>
+NPUK_INLINE auto mul_square(const Vec &v) {
+    return mul<AccumTag>(v, v);
+}
+template <Vector Vec>
+NPUK_INLINE auto mul_square(const Vec &v) {
+    return mul<accauto>(v, v);
+}
+template <AccumOrOp Acc, Vector Vec>
+    requires(Vec::size() == Acc::size())
+NPUK_INLINE auto mac_square(const Acc &acc, const Vec &v) {
+    return mac(acc, v, v);
+}
+template <Accum Acc, Vector Vec>
+    requires(Vec::size() == Acc::size())
+NPUK_INLINE auto msc_square(const Acc &acc, const Vec &v) {
+    return msc(acc, v, v);
+}
+
+// Scalar products of the floating point types.
+template <class T1, class T2>
+    requires(detail::is_floating_point_v<T1> && detail::is_floating_point_v<T2>)
+NPUK_INLINE auto mul(T1 a, T2 b) {
+    using R = std::conditional_t<std::is_same_v<T1, T2>, T1, float>;
+    return R(float(a) * float(b));
+}
+template <class TR, class T1, class T2>
+    requires(detail::is_floating_point_v<T1> && detail::is_floating_point_v<T2> && std::is_same_v<decltype(mul(T1(), T2())), TR>)
+NPUK_INLINE TR mac(TR c, T1 a, T2 b) {
+    return TR(float(c) + float(a) * float(b));
+}
+template <class TR, class T1, class T2>
+    requires(detail::is_floating_point_v<T1> && detail::is_floating_point_v<T2> && std::is_same_v<decltype(mul(T1(), T2())), TR>)
+NPUK_INLINE TR msc(TR c, T1 a, T2 b) {
+    return TR(float(c) - float(a) * float(b));
+}
+
+template <unsigned M, unsigned K, unsigned N, AccumElemBaseType AccumTag = accauto, VectorOrOp VecA, VectorOrOp VecB>
+    requires(VecA::size() == M * K && VecB::size() == K * N && detail::is_valid_mul_op_v<VecA, VecB>)
+NPUK_INLINE auto mmul_fn(const VecA &a, const VecB &b) {
+    mmul<M, K, N, detail::elem_of_t<VecA>, detail::elem_of_t<VecB>, AccumTag> product;
+    product.mul(a, b);
+    return product.to_accum();
+}
+
+// Weighted sum of vectors: coeff[start] * data + coeff[start + 1] * next + ...
+template <unsigned Lanes, AccumOrOp Acc, Vector VecCoeff, Vector VecData, Vector... Next>
+    requires((detail::is_same_vector_v<VecData, Next> && ...) && Acc::size() == Lanes && detail::is_valid_mul_op_v<VecCoeff, VecData>)
+NPUK_INLINE operand_base_type_t<Acc> accumulate(const Acc &acc, const VecCoeff &coeff, unsigned coeff_start, const VecData &data, const Next &...next) {
+    auto sum = mac(acc, detail::value(coeff).get(coeff_start % VecCoeff::size()), data);
+    unsigned i = coeff_start;
+    ((sum = mac(sum, detail::value(coeff).get(++i % VecCoeff::size()), next)), ...);
+    return sum;
+}
+template <unsigned Lanes, AccumElemBaseType AccumTag = accauto, Vector VecCoeff, Vector VecData, Vector... Next>
+    requires((detail::is_same_vector_v<VecData, Next> && ...))
+NPUK_INLINE auto accumulate(const VecCoeff &coeff, unsigned coeff_start, const VecData &data, const Next &...next) {
+    using Tag = detail::product_accum_tag_t<AccumTag, VecCoeff, VecData>;
+    return accumulate<Lanes>(zeros<Tag, Lanes>(), coeff, coeff_start, data, next...);
+}
+
+}  // namespace aie
