@@ -1,12 +1,13 @@
-"""The command line: one module per command, imported only when that command is called."""
+"""The command line: one module per command, imported only when that command is called.
+
+What needs no command at all (an unchanged build, ``--version``) is answered by ``cli.fast`` before the command line
+library is imported.
+"""
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
-
-import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, help line)
@@ -37,36 +38,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands' names and help lines without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of ``COMMANDS``."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(import_module(f"npukbuild.cli.{module}"), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command list from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="npukbuild", message="%(prog)s %(version)s")
-def cli() -> None:
-    """Build, simulate, check and publish kernels for AMD Ryzen AI NPUs."""
-
-
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line and map every failure to a message and an exit code."""
-    from npukbuild.cli.report import run_guarded
+    from npukbuild.cli import fast
 
-    sys.exit(run_guarded(cli, argv))
+    code = fast.answer(sys.argv[1:] if argv is None else argv)
+    if code is None:
+        from npukbuild.cli.group import cli
+        from npukbuild.cli.report import run_guarded
+
+        code = run_guarded(cli, argv)
+    sys.exit(code)
+
+
+def __getattr__(name: str) -> Any:
+    """Give the group of all commands when it is first asked for."""
+    if name != "cli":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from npukbuild.cli.group import cli
+
+    return cli

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from npukbuild.cli.options import matmul_options, matmul_problem
-from npukbuild.cli.report import Progress, print_json
+from npukbuild.cli.report import CHECK, Progress, json_text
 
 if TYPE_CHECKING:
     from npukbuild.engine.pipeline import Artifact
@@ -42,21 +42,17 @@ def matmul(
       npukbuild matmul --m 3001 --k 512 --n 512
       npukbuild matmul --m 512 --k 512 --n 512 --dtype i8 --target npu2
     """
-    from npukbuild.engine.pipeline import build_artifact
-    from npukbuild.planner import plan_matmul
-    from npukbuild.smoke.kernel_check import check_on_simulator
-    from npukbuild.targets import load_target
+    from npukbuild.engine.dependencies import remember
+    from npukbuild.engine.pipeline import Options, build_artifact
 
-    problem = matmul_problem(**options)
+    matmul_problem(**options)
     request = {"family": "matmul", **options, "target": target, "cols": cols, "block": block}
     with Progress() as progress:
-        plan = plan_matmul(problem, load_target(target), block=block, cols=cols)
-        artifact = build_artifact(plan, build_dir, check_on_simulator, request=request, progress=progress)
+        artifact, built = build_artifact(request, Options(build_dir), CHECK, progress=progress)
     report = make_report(artifact)
-    if as_json:
-        print_json(report)
-    else:
-        click.echo("\n".join(summary(report)))
+    said = json_text(report) if as_json else "\n".join(summary(report))
+    click.echo(said)
+    remember(built.dependencies, f"{said}\n")
 
 
 _PLAN_KEYS = ("block", "columns", "rows", "l1_bytes", "l2_bytes", "calls", "prediction")

@@ -19,17 +19,11 @@ def rebuild_request(
     Raises:
         RequestError: The request is of a family this npukbuild does not know.
     """
-    from npukbuild.cli.options import matmul_problem
-    from npukbuild.engine.pipeline import build_artifact
-    from npukbuild.planner import plan_matmul
-    from npukbuild.smoke.kernel_check import check_on_simulator
-    from npukbuild.targets import load_target
+    from npukbuild.cli.report import CHECK
+    from npukbuild.engine.families import family_names
+    from npukbuild.engine.pipeline import Options, build_artifact
 
-    if request.get("family") != "matmul":
+    if request.get("family") not in family_names():
         raise RequestError(f"cannot rebuild a kernel of family {request.get('family')!r}")
-    options = {key: request[key] for key in ("m", "k", "n", "dtype", "out_dtype", "b_layout", "shift")}
-    block = tuple(request["block"]) if request["block"] else None
-    plan = plan_matmul(
-        matmul_problem(**options), load_target(request["target"]), block=block, cols=request["cols"]
-    )
-    return build_artifact(plan, build_dir, check_on_simulator, request=request, progress=progress).folder
+    artifact, _ = build_artifact(request, Options(build_dir, force=True), CHECK, progress=progress)
+    return artifact.folder

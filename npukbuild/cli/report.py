@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+CHECK = "npukbuild.smoke.kernel_check:check_on_simulator"
+"""The numeric check of freshly built kernels, by name, since a worker process calls it."""
+
+
+def json_text(value: Any) -> str:
+    """Return ``value`` as one indented JSON object."""
+    return json.dumps(value, indent=2, default=str)
+
+
 def print_json(value: Any) -> None:
     """Write ``value`` to stdout as one indented JSON object."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(json_text(value))
 
 
 def use_colour(stream: Any) -> bool:
