@@ -102,7 +102,7 @@ def command_line(
     number = ARCHITECTURES[arch]
     macros = [
         *(f"__AIE_ARCH__={number}", f"__AIEARCH__={number}", "__AIE_MODEL_VERSION__=10500"),
-        *("__aie__", "__AIENGINE__", "__AIECC__", "__PEANO__", "__NPUKBUILD_HOST__"),
+        *("__aie__", "__AIENGINE__", "__NPUKBUILD_HOST__"),  # not __AIECC__: it announces Peano's own pragmas
         *defines,
     ]
     includes = [f"-I{folder}" for folder in [*include_dirs, INCLUDE_DIR]]

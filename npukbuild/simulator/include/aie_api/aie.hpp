@@ -26,3 +26,4 @@
 #include "host/lookup.hpp"
 #include "host/sliding.hpp"
 #include "host/operators.hpp"
+#include "host/intrinsics.hpp"
