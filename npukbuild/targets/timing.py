@@ -229,7 +229,8 @@ def ddr_bandwidth(
     clock = clock_ghz or timing.clock_ghz
     row = ddr.page_bytes if row_bytes is None else row_bytes
     contended: float = 2.0 ** (1.0 / ddr.share)
-    per_column: float = 2.0 * run_bytes / (run_ns(ddr, run_bytes, row, clock) * contended)
+    channels: float = 2.0 * run_bytes / (run_ns(ddr, run_bytes, row, clock) * contended)
+    per_column = min(channels, ddr.port_bytes * clock)
     return min(per_column * columns, ddr.total_gbs) * 1e9
 
 
@@ -239,8 +240,14 @@ def launch_us(target: Target, kind: str) -> float:
     Raises:
         RequestError: The kind is none of ``[timing.gemm.launch]``.
     """
-    launch = gemm_timing(target).launch
+    return launch_in(gemm_timing(target), kind)
+
+
+def launch_in(timing: GemmTiming, kind: str) -> float:
+    """Return :func:`launch_us` from constants that were already looked up."""
     try:
-        return launch[kind]
+        return timing.launch[kind]
     except KeyError:
-        raise RequestError(f"unknown kind of time {kind!r}", why=f"known: {', '.join(launch)}") from None
+        raise RequestError(
+            f"unknown kind of time {kind!r}", why=f"known: {', '.join(timing.launch)}"
+        ) from None

@@ -19,6 +19,7 @@ from npukbuild.targets.timing import (
     element_bytes,
     gemm_timing,
     kernel_timing,
+    launch_in,
     run_ns,
 )
 
@@ -76,7 +77,7 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     bound = max(parts, key=parts.__getitem__)
     fill_us = traffic.first_us + stream * cycle_us + (traffic.drain_us if not shape.serial_blocks else 0.0)
     serial_us = _serial(timing, shape, traffic, blocks, clock)
-    launch = timing.launch[shape.launch]
+    launch = launch_in(timing, shape.launch)
     total = parts[bound] + fill_us + serial_us + launch
     macs = shape.M * shape.K * shape.N * shape.repeats
     return Prediction(
