@@ -54,6 +54,8 @@ def replay(folder: Path, wanted: str | None, only_print: bool, as_json: bool) ->
         return 0 if replayed.passed else 16
     if replayed.passed:
         click.echo(f"{kept.step.name} ended well this time")
+        if kept.state == "failed" and kept.verdict:
+            click.echo(f"before, this had failed: {kept.verdict}")
         return 0
     raise step_failure(
         kept.step, replayed.outcome, list(replayed.faults), what=f"{kept.step.name} failed again"

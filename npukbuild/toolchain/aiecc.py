@@ -1,4 +1,4 @@
-"""Drive aiecc: one command line for its three generations, and checks of everything it should have written."""
+"""Drive aiecc: one command line for its three generations, and checks of all that it should have written."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 import struct
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npukbuild.errors import FolderError, NpukbuildError, RequestError, ResourceError, ToolError
 from npukbuild.toolchain.environment import fresh_folder
 from npukbuild.toolchain.failures import step_failure
-from npukbuild.toolchain.objects import AIE_MACHINE, read_object
+from npukbuild.toolchain.objects import AIE_MACHINE, ObjectFacts, read_object
 from npukbuild.toolchain.process import Outcome, Step, check_outputs, run_step, save_record
 from npukbuild.toolchain.spelling import spelled_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from npukbuild.toolchain.discovery import Toolchain
 
@@ -124,8 +124,14 @@ def run_aiecc(
     Args:
         design: The design's text. It is spelled as this release reads it.
         objects: What its ``link_with`` names; they are put beside the design, where every generation looks.
+        toolchain: Whose aiecc to run.
+        work: A folder that is empty or not there yet.
         name: The package is written as ``NAME.xclbin``.
+        limits: The core tile's memories.
+        jobs: Parallel compilations; 0 is as many as the machine has. The default differs by generation.
+        alloc_scheme: ``basic-sequential`` or ``bank-aware``; else bank-aware, then basic-sequential.
         parsers: Further checks by output (``xclbin``, ``insts``): each raises when the bytes are bad.
+        timeout: Seconds after which aiecc and all that it started are killed.
 
     Raises:
         ToolError: aiecc failed, hung, or ended well and left missing, empty, old or damaged outputs.
@@ -176,7 +182,7 @@ def _outputs(work: Path, xclbin: str, cores: tuple[CoreElf, ...], outcome: Outco
 
 
 def _lay_out(work: Path, design: str, objects: Sequence[Path]) -> None:
-    """Put the design and its objects into ``work``, with the scratch folder that the C++ driver wants to exist."""
+    """Put the design and its objects into ``work``, and the scratch folder: not every driver makes it."""
     try:
         (work / _SCRATCH).mkdir()
         (work / DESIGN_NAME).write_text(design, encoding="utf-8")
@@ -232,7 +238,7 @@ def check_cores(folder: Path, limits: CoreLimits) -> tuple[CoreElf, ...]:
         ResourceError: Program or data memory is exceeded; every core that does is in ``details``.
     """
     cores = []
-    too_large = []
+    too_large: list[str] = []
     for path in sorted(folder.rglob("*.elf")):
         facts = read_object(path)
         tile = _TILE.search(path.name)
@@ -245,23 +251,7 @@ def check_cores(folder: Path, limits: CoreLimits) -> tuple[CoreElf, ...]:
                 hint="npukbuild doctor",
             )
         cores.append(CoreElf(tile=place, text_bytes=facts.text_bytes, data_bytes=facts.data_bytes))
-        if facts.text_bytes > limits.program_bytes:
-            too_large.append(
-                f"{place}: program {facts.text_bytes} bytes, {facts.text_bytes - limits.program_bytes} too many "
-                f"for {limits.program_bytes}"
-            )
-        room = limits.static_room
-        if room is not None and facts.data_bytes > room:
-            too_large.append(
-                f"{place}: constants and variables {facts.data_bytes} bytes, and stack and buffers leave {room} "
-                f"of {limits.data_bytes}"
-            )
-        if facts.data_span is not None:
-            base = facts.data_span[0] - facts.data_span[0] % limits.data_bytes
-            if facts.data_span[1] > base + limits.data_bytes:
-                too_large.append(
-                    f"{place}: data ends at {facts.data_span[1]:#x}, its memory at {base + limits.data_bytes:#x}"
-                )
+        too_large += [f"{place}: {fault}" for fault in _excess(facts, limits)]
     if too_large:
         raise ResourceError(
             "a linked core does not fit into its tile",
@@ -270,3 +260,23 @@ def check_cores(folder: Path, limits: CoreLimits) -> tuple[CoreElf, ...]:
             hint="unroll less, build fewer entry points per core, or use smaller tables",
         )
     return tuple(cores)
+
+
+def _excess(facts: ObjectFacts, limits: CoreLimits) -> list[str]:
+    """Return which of a core's memories its program exceeds, with the numbers."""
+    excess = []
+    over = facts.text_bytes - limits.program_bytes
+    if over > 0:
+        excess.append(f"program {facts.text_bytes} bytes, {over} too many for {limits.program_bytes}")
+    room = limits.static_room
+    if room is not None and facts.data_bytes > room:
+        excess.append(
+            f"constants and variables {facts.data_bytes} bytes, "
+            f"and stack and buffers leave {room} of {limits.data_bytes}"
+        )
+    if facts.data_span is not None:
+        first, last = facts.data_span
+        end = first - first % limits.data_bytes + limits.data_bytes
+        if last > end:
+            excess.append(f"data ends at {last:#x}, its memory at {end:#x}")
+    return excess

@@ -78,8 +78,14 @@ def build_xclbin(
         kernels: Kernel sources. One becomes the object ``link_name``; several become an archive of that name.
         name: The package is ``NAME.xclbin``.
         work: A folder for this build; ``work/k0``, ``work/k1``, ... and ``work/a`` are its steps' folders.
+        toolchain: What to build with.
+        arch: ``aie2`` (npu1) or ``aie2p`` (npu2).
         symbols: Names that the design calls, over all kernels together.
         limits: The core tile's memories.
+        link_name: What the design's ``link_with`` says.
+        vector: The family promises vector code.
+        jobs: aiecc's parallel compilations.
+        alloc_scheme: aiecc's buffer allocation.
         normalise: Makes the package's bytes depend on the inputs only.
         parsers: Full checks of ``xclbin`` and ``insts``, beyond the frames that are checked anyway.
 
@@ -193,4 +199,4 @@ def _replace(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -204,7 +204,8 @@ def _pinned(folder: Path, marker: Marker, lock: LockFile) -> Toolchain:
             "the installed toolchain is damaged",
             where=str(folder),
             why=error.why or error.what,
-            hint=f"npukbuild toolchain remove {marker.set_name} && npukbuild toolchain install --set {marker.set_name}",
+            hint=f"npukbuild toolchain remove {marker.set_name}, then npukbuild toolchain install "
+            f"--set {marker.set_name}",
         ) from error
     lock.refuse_bad_peano(marker.peano_version, where=str(folder))
     python = folder / "bin" / "python"
@@ -223,7 +224,7 @@ def _pinned(folder: Path, marker: Marker, lock: LockFile) -> Toolchain:
 
 
 def locate_mlir_aie(given: Path, said_by: str) -> Path:
-    """Return the mlir_aie folder for a folder that a user may name: it, its environment, its site-packages.
+    """Return the mlir_aie folder for what a user may name: it, its environment, its site-packages.
 
     Raises:
         ToolchainMissingError: No mlir_aie is there.
@@ -295,7 +296,7 @@ def find_python(root: Path) -> Path | None:
 
 
 def _aiecc_of(root: Path, python: Path | None) -> Path:
-    """Prefer the native driver; wheels of the Python generation have ``aiecc.py`` in the environment's bin."""
+    """Prefer the native driver; wheels of the Python generation have ``aiecc.py`` in the venv's bin."""
     places = [root / "bin" / "aiecc", root / "bin" / "aiecc.py"]
     if python is not None:
         places.append(python.parent / "aiecc.py")
@@ -335,6 +336,7 @@ def probe_aiecc(aiecc: Path, python: Path | None, root: Path) -> tuple[str, str]
     command = isolated_python(python, str(aiecc)) if python and aiecc.suffix == ".py" else [str(aiecc)]
     banner = _ask([*command, "--version"], search=[root / "bin"])
     version = _wheel_version(root.parent, "mlir_aie")
+    generation: str | None
     if "declarative" in banner:
         generation = "declarative"
     elif "C++ version" in banner:

@@ -9,13 +9,13 @@ ends in ``module 'typing' has no attribute '_ClassVar'``; a ``bootgen`` or ``cla
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npukbuild.errors import FolderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 SYSTEM_PATH = ("/usr/bin", "/bin")
 _ISOLATE = "-I"

@@ -1,4 +1,4 @@
-"""Turn a failed step into one error: the first real message, its place, the cause, the fix and the evidence."""
+"""Turn a failed step into one error: the first real message, its place, cause, fix and evidence."""
 
 from __future__ import annotations
 

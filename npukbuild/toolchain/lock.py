@@ -327,9 +327,9 @@ def _read_package(place: str, entry: Any, incomplete: bool, mistakes: list[str])
             mistakes.append(f"{place}: unknown key {key!r}")
         elif not isinstance(value, _PACKAGE_KEYS[key]):
             mistakes.append(f"{place}.{key} is {value!r}, not a {_PACKAGE_KEYS[key].__name__}")
-    for key in ("name", "version", "filename"):
-        if not entry.get(key):
-            mistakes.append(f"{place}: {key} is missing")
+    mistakes.extend(
+        f"{place}: {key} is missing" for key in ("name", "version", "filename") if not entry.get(key)
+    )
     filename = str(entry.get("filename", ""))
     if "/" in filename or "\\" in filename or not filename.endswith(".whl"):
         mistakes.append(f"{place}: {filename!r} is not the name of a wheel")
@@ -341,10 +341,14 @@ def _read_package(place: str, entry: Any, incomplete: bool, mistakes: list[str])
     if len(mistakes) > before:
         return None
     return Package(
-        **{key: entry.get(key) for key in ("name", "version", "filename", "sha256")},
-        **{
-            key: entry[key]
-            for key in ("url", "size", "about_bytes", "platform", "perishable", "source")
-            if key in entry
-        },
+        name=entry["name"],
+        version=entry["version"],
+        filename=filename,
+        sha256=sha256,
+        url=entry.get("url"),
+        size=entry.get("size"),
+        about_bytes=entry.get("about_bytes", 0),
+        platform=entry.get("platform", "any"),
+        perishable=entry.get("perishable", False),
+        source=entry.get("source", ""),
     )

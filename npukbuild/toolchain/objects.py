@@ -7,7 +7,7 @@ import functools
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from npukbuild.errors import ToolError
 
@@ -197,7 +197,7 @@ def _frames(
 ) -> Iterator[tuple[str, int]]:
     """Decode ``.stack_sizes``: per function its address, then its frame size as ULEB128 (LLVM's format)."""
     width = elf.elfclass // 8
-    order = "little" if elf.little_endian else "big"
+    order: Literal["little", "big"] = "little" if elf.little_endian else "big"
     for number, section in enumerate(sections):
         if section.name != _STACK_SECTION:
             continue
@@ -212,7 +212,7 @@ def _frames(
                 names[relocation["r_offset"]] = functions.starting(symbol["st_shndx"], place)
         content = section.data()
         at = 0
-        while at + width < len(content) + 1 and at + width <= len(content) - 1:
+        while at + width < len(content):
             address = int.from_bytes(content[at : at + width], order)
             name = names.get(at) if names else functions.at_address(address)
             size, at = _uleb128(content, at + width)
@@ -298,7 +298,7 @@ def exclude_stack_section(path: Path) -> bool:
     read_object(path)
     content = bytearray(path.read_bytes())
     wide = content[4] == 2
-    order = "little" if content[5] == 1 else "big"
+    order: Literal["little", "big"] = "little" if content[5] == 1 else "big"
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(content[at : at + size], order)

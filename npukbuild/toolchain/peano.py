@@ -44,7 +44,7 @@ KERNEL_FLAGS = (
 ARCHITECTURES = ("aie2", "aie2p")
 DEFAULT_TIMEOUT = 600.0
 STACK_MARGIN = 256
-"""Bytes for the core function's own frame and run-time library calls, which the object does not show; ours."""
+"""Our allowance in bytes for the core function's own frame and library calls, which the object does not show."""
 STACK_STEP = 32
 """The stack's size keeps the buffers behind it aligned for 256-bit loads (aie_api: 32 bytes)."""
 
@@ -127,10 +127,16 @@ def compile_kernel(
     Args:
         source: The kernel's C++; it is copied into ``work`` and compiled there by its plain name, so that no
             path of this machine reaches the object.
+        toolchain: Whose Peano and headers to use.
         arch: ``aie2`` (npu1) or ``aie2p`` (npu2).
+        work: A folder that is empty or not there yet.
         symbols: Names that the design calls: each must be defined with C linkage.
         vector: The family promises vector code: soft-float and math library calls are an error.
+        output: Name of the object.
         complete: The object must hold all that it uses; false for one of several that are linked together.
+        defines: Macros, ``NAME`` or ``NAME=VALUE``.
+        include_dirs: Folders searched before mlir_aie's headers.
+        timeout: Seconds after which the compiler is killed.
 
     Raises:
         CompileError: The source does not compile, a symbol is missing or mangled, or a soft call was made.

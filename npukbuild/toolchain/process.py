@@ -1,4 +1,4 @@
-"""Run one external tool: deadline, whole process group, output to a file, and a command that can be replayed."""
+"""Run one external tool: deadline, whole process group, output to a file, a command kept for replay."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import signal
 import subprocess
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DiskFullError, FolderError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 RECORD_SUFFIX = ".step.json"
 RECORD_SCHEMA = 1
@@ -202,7 +202,7 @@ def save_record(
     temporary = step.record.with_name(f".{step.record.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(value, indent=2), encoding="utf-8")
-        os.replace(temporary, step.record)
+        temporary.replace(step.record)
     except OSError as error:
         raise FolderError(
             "the step's record cannot be written", where=str(step.record), why=error.strerror
@@ -221,9 +221,9 @@ def hash_file(path: Path) -> str | None:
 def check_outputs(step: Step, started: float) -> list[str]:
     """Return what is wrong with the step's declared outputs: missing, empty, not new.
 
-    ``started`` is :func:`time.time` before the step. The outputs were removed then, so one that is older
-    was copied from elsewhere with its date. An exit code is no evidence: the C++ aiecc of the 1.3 series ends with 0 and without an XCLBIN when
-    ``xclbinutil`` is missing.
+    ``started`` is :func:`time.time` before the step. The outputs were removed then, so one that is older was
+    copied from elsewhere with its date. An exit code is no evidence: the C++ aiecc of the 1.3 series ends
+    with 0 and without an XCLBIN when ``xclbinutil`` is missing.
     """
     faults = []
     for name in step.outputs:

@@ -28,6 +28,7 @@ class KeptStep:
     step: Step
     state: str
     changed: tuple[str, ...]
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,7 @@ def kept_steps(folder: Path) -> list[KeptStep]:
 def _read(path: Path) -> KeptStep:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if value["schema"] != RECORD_SCHEMA:
-            raise ValueError(f"its schema is {value['schema']!r}")
+        assert value["schema"] == RECORD_SCHEMA, "another version of npukbuild wrote it"
         was, now = value["cwd"], str(path.parent.absolute())
 
         def moved(text: str) -> str:
@@ -84,8 +84,8 @@ def _read(path: Path) -> KeptStep:
         )
         hashes = value["input_sha256"]
         changed = tuple(name for name in step.inputs if hash_file(step.cwd / name) != hashes.get(name))
-        return KeptStep(step=step, state=value["state"], changed=changed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return KeptStep(step=step, state=value["state"], changed=changed, verdict=value.get("verdict"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise FolderError("the step's record is damaged", where=str(path), why=repr(error)) from error
 
 

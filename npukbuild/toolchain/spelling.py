@@ -48,7 +48,10 @@ def core_attributes(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _matching(text: str, opening: int) -> int:
-    """Return the place of the brace that closes the one at ``opening``, or -1; strings and comments count not."""
+    """Return the place of the brace that closes the one at ``opening``, or -1.
+
+    Braces in strings and comments do not count.
+    """
     if opening < 0:
         return -1
     depth = 0
