@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 Timed = tuple["Scheme", Prediction]
 
 LAUNCH_SHARE = 0.5
-"""A call whose work takes at most this part of its launch is dominated by the launch: the fewest cores that get
-there are used, since more would hardly shorten the call and are of use to others."""
+"""A call that one column gets done within this part of its launch on top of it is dominated by the launch: one
+column does it, on the fewest cores that do, and the rest of the array is left to others."""
 
 CLOSE = 1.02
 """Times of launch-bound calls that differ by less are taken as equal; the simpler plan wins."""
+
+PADDING = 1.02
+"""A plan that pads must be faster by this factor than one that takes the caller's matrices as they are."""
 
 MAC_LATENCY = 5
 """Cycles until an accumulator can be used again, estimated from the pipeline's depth (load-use latency is 6-7):
@@ -94,16 +97,20 @@ def _with_slower_compute(estimate: Prediction, factor: float) -> Prediction:
 
 def fastest_first(found: Iterable[Timed]) -> list[Timed]:
     """Return ``found`` by predicted time; ties go to fewer cores, less padding and fewer, squarer blocks."""
-    return sorted(found, key=lambda entry: (round(entry[1].total_us, 3), entry[0].cores, *_simplicity(entry[0])))
+    return sorted(found, key=lambda entry: (round(_cost(entry), 3), entry[0].cores, *_simplicity(entry[0])))
 
 
 def by_choice(ordered: Sequence[Timed]) -> list[Timed]:
     """Return the entries of ``ordered`` (fastest first) in the order in which they would be chosen.
 
-    Where some scheme's work takes no more than :data:`LAUNCH_SHARE` of the launch, those on the fewest cores come
-    first, the simplest of the about equally fast ones before the others. Otherwise time alone decides.
+    Where a column's work takes no more than :data:`LAUNCH_SHARE` of the launch, the schemes on the fewest cores of
+    one column come first, the simplest of the about equally fast ones at their head. Otherwise time decides.
     """
-    enough = [entry for entry in ordered if _work_us(entry[1]) <= LAUNCH_SHARE * entry[1].launch_us]
+    enough = [
+        entry
+        for entry in ordered
+        if entry[0].columns == 1 and _work_us(entry[1]) <= LAUNCH_SHARE * entry[1].launch_us
+    ]
     if not enough:
         return list(ordered)
     cores = min(entry[0].cores for entry in enough)
@@ -113,6 +120,12 @@ def by_choice(ordered: Sequence[Timed]) -> list[Timed]:
     first = sorted(equal, key=lambda entry: _simplicity(entry[0]))
     taken = {id(entry) for entry in first}
     return first + [entry for entry in ordered if id(entry) not in taken]
+
+
+def _cost(entry: Timed) -> float:
+    scheme, prediction = entry
+    problem = scheme.problem
+    return prediction.total_us * (1.0 if scheme.padded == (problem.m, problem.k, problem.n) else PADDING)
 
 
 def _work_us(prediction: Prediction) -> float:

@@ -25,6 +25,7 @@ from npukbuild.planner.scheme import (
     even_or_one,
 )
 from npukbuild.planner.sequence import fewest_tasks
+from npukbuild.planner.streams import WORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,7 +85,22 @@ def search(
             for m, n in pairs:
                 finder.try_pair(m, n, grid)
         finder.walk()
-    return _legal(finder.found, count)
+    legal = _legal(finder.found, count)
+    if not legal and block is None:
+        for small in small_blocks(problem, target):
+            for grid in grids:
+                finder.try_block(small, grid)
+        legal = _legal(finder.found, count)
+    return legal
+
+
+def small_blocks(problem: MatmulProblem, target: Target) -> Iterator[tuple[int, int, int]]:
+    """Yield blocks of a few micro-tiles: what is left to try where strides or runs are the limit."""
+    r, _, t = target.mmul[problem.dtype]
+    for m in (4 * r, 2 * r, r):
+        for n in (16 * t, 4 * t, t):
+            for k in _depths(problem, target, m, n):
+                yield m, k, n
 
 
 def _legal(found: Iterable[Timed], count: int) -> list[Timed]:
@@ -207,17 +223,15 @@ _LAUNCH_CYCLES = 200_000.0
 """Cycles of the array that no caller would notice beside a launch of 100 us and more."""
 
 
-def _pairs(
-    problem: MatmulProblem, target: Target, grid: tuple[int, int]
-) -> Iterator[tuple[float, int, int]]:
+def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Iterator[tuple[float, int, int]]:
     """Yield (rough cycles, m, n) for the blocks worth a look on ``grid``."""
     columns, rows = grid
-    _, s, _ = target.mmul[problem.dtype]
-    r, _, t = target.mmul[problem.dtype]
+    r, s, t = target.mmul[problem.dtype]
     size = DTYPE_BYTES[problem.dtype]
     depth = round_up(problem.k, s)
     macs = target.macs[f"{problem.dtype}_{problem.dtype}"] * columns * rows
-    port = 4.0 * columns  # bytes per cycle into the array on one channel of each column
+    # Bytes per cycle into the array: A enters through one column per core row, B through every column.
+    a_port, b_port = 4.0 * min(rows, columns), 4.0 * columns
     for m in sizes(ceil_div(problem.m, rows), r):
         m_blocks = ceil_div(problem.m, m * rows)
         for n in sizes(ceil_div(problem.n, columns), t):
@@ -229,9 +243,17 @@ def _pairs(
             # Loops over few tiles and short runs from DDR cost in proportion.
             run = min(room, depth)
             compute = steps * m * rows * n * columns * depth / macs * (1.5 + 4.0 / m + 4.0 / n + 8.0 / run)
-            a = m * rows * m_blocks * depth * size * (1 if depth <= room else n_blocks) * (1 + 48 / (run * size))
+            a = (
+                m
+                * rows
+                * m_blocks
+                * depth
+                * size
+                * (1 if depth <= room else n_blocks)
+                * (1 + 48 / (run * size))
+            )
             b = n * columns * n_blocks * depth * size * m_blocks * (1 + 48 / (n * size))
-            yield max(compute, a / port, b / port) + 64.0 * steps, m, n
+            yield max(compute, a / a_port, b / b_port) + 64.0 * steps, m, n
 
 
 @lru_cache(maxsize=512)
@@ -280,11 +302,15 @@ def deepest(problem: MatmulProblem, target: Target, m: int, n: int) -> int:
     size, out = DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]
     sums = ACCUMULATOR_BYTES if problem.out_dtype != problem.acc_dtype else 0
     free = target.core.data_bytes - STACK_BYTES - STATIC_BYTES - m * n * (out + sums)
-    return max(0, free // (2 * (m + n) * size)) // s * s
+    longest = target.shim.wrap[0] * WORD // size
+    return min(max(0, free // (2 * (m + n) * size)), longest) // s * s
 
 
 def _depths(problem: MatmulProblem, target: Target, m: int, n: int) -> Iterable[int]:
-    """Return the blocks of K to try: all of it if it fits, else the deepest two in even counts of blocks."""
+    """Return the blocks of K to try: all of it if it fits, the deepest two, the deepest without padding.
+
+    Blocks of K come in even numbers, see :func:`npukbuild.planner.scheme.even_or_one`.
+    """
     _, s, _ = target.mmul[problem.dtype]
     whole = round_up(problem.k, s)
     size = DTYPE_BYTES[problem.dtype]
@@ -296,6 +322,9 @@ def _depths(problem: MatmulProblem, target: Target, m: int, n: int) -> Iterable[
     if room >= s:
         blocks = even_or_one(max(2, ceil_div(problem.k, room)))
         found.extend(round_up(ceil_div(problem.k, count), s) for count in (blocks, blocks + 2))
+        exact = next((count for count in range(blocks, 4 * blocks, 2) if whole % (count * s) == 0), None)
+        if exact is not None:
+            found.append(whole // exact)
     return dict.fromkeys(found)
 
 
@@ -312,4 +341,3 @@ def _residents(
     if along_n and along_m:
         return ("a", "b")
     return ("a",) if along_n else ("b",) if along_m else ("",)
-
