@@ -177,9 +177,7 @@ def _parse_failure(parser: DesignParser, error: ParseError, file: str | None) ->
         text = parser.lexer.input.content
         position = _find_name(text, name)
         line, column = parser.line_of(position)
-        return DesignError(
-            f"value %{name} is used but not defined", where=str(Location(line, column, file))
-        )
+        return DesignError(f"value %{name} is used but not defined", where=str(Location(line, column, file)))
     return DesignError("the design cannot be read", where=where, why=message)
 
 

@@ -8,6 +8,7 @@ from xdsl.dialects import scf
 
 from npukbuild.ir.dialects import fifo_ops
 from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.lowering.fifos import needs_dma
 
 if TYPE_CHECKING:
     from xdsl.ir import Block, Operation
@@ -33,17 +34,16 @@ def _check_size(state: State, tile: TileId, op: fifo_ops.ObjectFifoAcquireOp) ->
     if fifo is None or tile not in (fifo.producer, *fifo.consumers):
         return
     end = 0 if op.port == "Produce" or tile not in fifo.consumers else 1 + fifo.consumers.index(tile)
-    from npukbuild.ir.lowering.fifos import needs_dma
-
     moved = needs_dma(state, fifo)
     if moved and not fifo.explicit:
         return
     depth = fifo.declared(end if moved else 0)
     if op.size > depth:
         state.problems.error(
-            f"acquire of {op.size} objects can never succeed", location_of(op),
+            f"acquire of {op.size} objects can never succeed",
+            location_of(op),
             why=f"objectfifo {op.fifo} has {depth} on {tile}",
-        )  # fmt: skip
+        )
 
 
 class _Balance:
@@ -77,9 +77,10 @@ class _Balance:
         have = held.get(key, 0)
         if op.size > have:
             self.state.problems.error(
-                f"release of {op.size} objects of objectfifo {op.fifo}, {have} held", location_of(op),
+                f"release of {op.size} objects of objectfifo {op.fifo}, {have} held",
+                location_of(op),
                 hint="acquire as many before",
-            )  # fmt: skip
+            )
         return held | {key: max(have - op.size, 0)}
 
     def _loop(self, op: scf.ForOp, held: _Held) -> _Held:

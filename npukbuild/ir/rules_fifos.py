@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from npukbuild.ir.dialects import fifo_ops
 from npukbuild.ir.dialects.base import location_of
 from npukbuild.ir.lowering.collect import array_of
+from npukbuild.ir.rules_cores import check_balance
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import TileId
@@ -31,23 +32,35 @@ def _check_ends(state: State, fifo: Fifo) -> None:
         error(f"{name} has no consumer", loc)
     if fifo.explicit and len(_depths(fifo)) != 1 + len(fifo.consumers):
         error(
-            f"{name} has {len(_depths(fifo))} depths for {1 + len(fifo.consumers)} ends", loc,
+            f"{name} has {len(_depths(fifo))} depths for {1 + len(fifo.consumers)} ends",
+            loc,
             hint="give the producer's depth first, then one per consumer",
-        )  # fmt: skip
+        )
     if any(depth < 0 for depth in _depths(fifo)):
         error(f"{name} has a negative depth", loc)
     shim = state.kind(fifo.producer) == "shim"
     if shim and fifo.to_stream:
-        error(f"{name}: a layout on the shim's side", loc, why="dimensionsToStream is not possible on a shim producer",
-              hint="put the layout into the runtime sequence's transfer, or on a memtile end")  # fmt: skip
+        error(
+            f"{name}: a layout on the shim's side",
+            loc,
+            why="dimensionsToStream is not possible on a shim producer",
+            hint="put the layout into the runtime sequence's transfer, or on a memtile end",
+        )
     if shim and fifo.repeat is not None:
-        error(f"{name}: repeat_count on a shim producer", loc, hint="repeat the transfer in the runtime sequence")
+        error(
+            f"{name}: repeat_count on a shim producer",
+            loc,
+            hint="repeat the transfer in the runtime sequence",
+        )
     if shim and fifo.initial is not None:
         error(f"{name}: initial values on a shim producer", loc)
     for tile, dims in zip(fifo.consumers, fifo.from_stream, strict=False):
         if dims and state.kind(tile) == "shim":
-            error(f"{name}: dimensionsFromStream on a shim consumer", loc,
-                  hint="put the layout into the runtime sequence's transfer")  # fmt: skip
+            error(
+                f"{name}: dimensionsFromStream on a shim consumer",
+                loc,
+                hint="put the layout into the runtime sequence's transfer",
+            )
         if shim and state.kind(tile) == "shim":
             error(f"{name} goes from a shim tile to a shim tile", loc)
 
@@ -71,8 +84,11 @@ def _check_attributes(state: State, fifo: Fifo) -> None:
             error(f"{name}: iter_count needs an end on a memtile", loc)
     if fifo.pads:
         if state.kind(fifo.producer) != "mem":
-            error(f"{name}: padding on {state.kind(fifo.producer)} tile {fifo.producer}", loc,
-                  why="only a memtile pads what it sends")  # fmt: skip
+            error(
+                f"{name}: padding on {state.kind(fifo.producer)} tile {fifo.producer}",
+                loc,
+                why="only a memtile pads what it sends",
+            )
         if len(fifo.pads) != len(fifo.to_stream):
             error(f"{name} has {len(fifo.pads)} paddings for {len(fifo.to_stream)} dimensions", loc)
 
@@ -87,7 +103,11 @@ def _check_stream(state: State, fifo: Fifo) -> None:
     ends = {0: (fifo.producer,), 1: fifo.consumers[:1], 2: (fifo.producer, *fifo.consumers[:1])}
     for tile in ends.get(fifo.stream, ()):
         if state.kind(tile) != "core":
-            error(f"{name}: aie_stream on {state.kind(tile)} tile {tile}", loc, why="only cores have stream ports")
+            error(
+                f"{name}: aie_stream on {state.kind(tile)} tile {tile}",
+                loc,
+                why="only cores have stream ports",
+            )
     if fifo.stream not in ends:
         error(f"{name}: aie_stream {fifo.stream} is not 0 (producer), 1 (consumer) or 2 (both)", loc)
     if fifo.stream in (0, 2) and (fifo.to_stream or fifo.repeat or fifo.initial):
@@ -102,13 +122,18 @@ def _check_delegates(state: State) -> None:
         if fifo is None:
             state.problems.error(f"allocate names no objectfifo {name}")
         elif (
-            len(fifo.consumers) != 1 or fifo.via_dma or fifo.repeat or fifo.stream is not None
-            or fifo.to_stream or any(fifo.from_stream)
-        ):  # fmt: skip
+            len(fifo.consumers) != 1
+            or fifo.via_dma
+            or fifo.repeat
+            or fifo.stream is not None
+            or fifo.to_stream
+            or any(fifo.from_stream)
+        ):
             state.problems.error(
-                f"objectfifo {name} cannot be allocated elsewhere", fifo.loc,
+                f"objectfifo {name} cannot be allocated elsewhere",
+                fifo.loc,
                 why="allocate is for shared memory: one consumer, no DMA, no layout, no repeat",
-            )  # fmt: skip
+            )
 
 
 def _check_link(state: State, link: Link) -> None:
@@ -125,9 +150,10 @@ def _check_link(state: State, link: Link) -> None:
     parts = link.ins if link.is_join else link.outs if link.is_distribute else ()
     if parts and len(link.offsets) != len(parts):
         error(
-            f"link has {len(link.offsets)} offsets for {len(parts)} objectfifos", link.loc,
+            f"link has {len(link.offsets)} offsets for {len(parts)} objectfifos",
+            link.loc,
             hint="offsets of a join stand in the first bracket, of a distribute in the second",
-        )  # fmt: skip
+        )
         return
     repeats = {state.fifos[name].repeat or 1 for name in link.outs}
     if link.is_distribute and len(repeats) > 1:
@@ -149,16 +175,18 @@ def _check_slices(state: State, link: Link, parts: tuple[str, ...]) -> None:
         part = (fifo.consumer_type if link.is_join else fifo.type).elements
         if end <= start or start < 0:
             error(
-                f"offsets {link.offsets[number]} and {end} of the link overlap", link.loc,
+                f"offsets {link.offsets[number]} and {end} of the link overlap",
+                link.loc,
                 why=f"objectfifo {name} has {part} elements from {start} on",
-            )  # fmt: skip
+            )
         elif fifo.pads:
             continue
         elif part != end - start:
             error(
-                f"objectfifo {name} has objects of {part} elements, the link gives it {end - start}", link.loc,
+                f"objectfifo {name} has objects of {part} elements, the link gives it {end - start}",
+                link.loc,
                 why=f"elements {start}..{end - 1} of {size}",
-            )  # fmt: skip
+            )
 
 
 def _check_one_to_one(state: State, link: Link) -> None:
@@ -169,9 +197,11 @@ def _check_one_to_one(state: State, link: Link) -> None:
     text = f"link of objectfifo {came.name} ({first} bytes) to {goes.name} ({second} bytes)"
     if max(first, second) % min(first, second):
         state.problems.error(
-            text, link.loc, why="an objectfifo can neither drop nor add elements",
+            text,
+            link.loc,
+            why="an objectfifo can neither drop nor add elements",
             hint="use equal objects, or padDimensions on a memtile's output",
-        )  # fmt: skip
+        )
     else:
         state.problems.warn(text, link.loc, why="objects of unequal size are cut or merged on the way")
 
@@ -184,12 +214,32 @@ def check_uses(state: State) -> None:
                 _check_use(state, tile, op)
             elif isinstance(op, fifo_ops.ObjectFifoSubviewAccessOp):
                 _check_access(state, op)
-        from npukbuild.ir.rules_cores import check_balance
-
         check_balance(state, tile, core)
+        _check_unused(state, tile)
     for op in state.device.body.walk():
         if isinstance(op, fifo_ops.FifoUseOp) and not _inside_core(op):
             state.problems.error(f"{op.name} must be inside a core", location_of(op))
+
+
+def _check_unused(state: State, tile: TileId) -> None:
+    """Note fifo ends of a core that its program never acquires: their other end stalls once they are full."""
+    core = state.cores[tile]
+    if core.text("elf_file") is not None:
+        return
+    used = {(op.fifo, op.port) for op in core.body.walk() if isinstance(op, fifo_ops.FifoUseOp)}
+    for fifo in state.fifos.values():
+        ends = [("Produce", fifo.producer == tile), ("Consume", tile in fifo.consumers)]
+        for port, here in ends:
+            stream = fifo.stream in (2, 0 if port == "Produce" else 1)
+            if (
+                here
+                and not stream
+                and (fifo.name, port) not in used
+                and state.link_of(fifo.name, tile) is None
+            ):
+                state.problems.warn(
+                    f"core {tile} never acquires objectfifo {fifo.name} ({port})", location_of(core)
+                )
 
 
 def _inside_core(op: fifo_ops.FifoUseOp) -> bool:
@@ -215,17 +265,19 @@ def _check_use(state: State, tile: TileId, op: fifo_ops.FifoUseOp) -> None:
     if tile not in at:
         what = "producer" if op.port == "Produce" else "consumer"
         state.problems.error(
-            f"core {tile} is no {what} of objectfifo {op.fifo}", loc,
+            f"core {tile} is no {what} of objectfifo {op.fifo}",
+            loc,
             why=f"its {what} is {', '.join(str(one) for one in at)}",
-        )  # fmt: skip
+        )
     if op.size < 0:
         state.problems.error(f"{op.name} of {op.size} objects", loc)
     if state.link_of(op.fifo, tile) is not None:
         state.problems.error(f"core {tile} uses objectfifo {op.fifo}, which is linked on its tile", loc)
     stream = fifo.stream
     if stream == 2 or stream == (0 if op.port == "Produce" else 1):
-        state.problems.error(f"objectfifo {op.fifo} ends on a stream port", loc,
-                             why="a stream port has no objects to acquire")  # fmt: skip
+        state.problems.error(
+            f"objectfifo {op.fifo} ends on a stream port", loc, why="a stream port has no objects to acquire"
+        )
     if isinstance(op, fifo_ops.ObjectFifoAcquireOp):
         _check_acquire(state, op, fifo)
 
@@ -239,7 +291,9 @@ def _check_acquire(state: State, op: fifo_ops.ObjectFifoAcquireOp, fifo: Fifo) -
         state.problems.error(f"acquire of objectfifo {op.fifo}: {error}", loc)
         return
     if given != expected:
-        state.problems.error(f"acquire of objectfifo {op.fifo} as {given}", loc, why=f"its objects are {expected}")
+        state.problems.error(
+            f"acquire of objectfifo {op.fifo} as {given}", loc, why=f"its objects are {expected}"
+        )
     if not op.subview and len(op.results) != op.size:
         state.problems.error(f"acquire of {op.size} objects has {len(op.results)} results", loc)
 
@@ -260,8 +314,7 @@ def _check_access(state: State, op: fifo_ops.ObjectFifoSubviewAccessOp) -> None:
         return
     if not same:
         state.problems.error(
-            f"subview.access gives {array_of(op.results[0].type)}", location_of(op),
+            f"subview.access gives {array_of(op.results[0].type)}",
+            location_of(op),
             why=f"objects of objectfifo {owner.fifo} are {array_of(owner.element)}",
-        )  # fmt: skip
-
-
+        )

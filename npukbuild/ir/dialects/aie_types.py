@@ -144,9 +144,7 @@ def parse_dims_or_pads(parser: AttrParser | Parser) -> tuple[str, tuple[Dim, ...
 
 def _pairs(parser: AttrParser | Parser, first: str, second: str) -> Sequence[tuple[int, int]]:
     opened = parser.parse_optional_punctuation("<") is not None
-    value = parser.parse_comma_separated_list(
-        parser.Delimiter.SQUARE, lambda: _pair(parser, first, second)
-    )
+    value = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _pair(parser, first, second))
     if opened:
         parser.parse_punctuation(">")
     return value

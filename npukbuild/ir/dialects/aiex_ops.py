@@ -137,9 +137,7 @@ class ValuesOp(DesignOp):
         return cls.make(operands=operands, attributes=attributes)
 
     @classmethod
-    def _value(
-        cls, parser: Parser, field: str, given: dict[str, Any], operands: list[SSAValue]
-    ) -> None:
+    def _value(cls, parser: Parser, field: str, given: dict[str, Any], operands: list[SSAValue]) -> None:
         name = parser.parse_optional_symbol_name()
         if name is not None:
             given[field] = name
@@ -157,7 +155,12 @@ class ValuesOp(DesignOp):
         if position is not None:
             return self.operands[position]
         number = self.number(name)
-        if number is None and name in self.FIELDS and self.operands and len(self.operands) == len(self.FIELDS):
+        if (
+            number is None
+            and name in self.FIELDS
+            and self.operands
+            and len(self.operands) == len(self.FIELDS)
+        ):
             return self.operands[self.FIELDS.index(name)]
         return number
 
@@ -244,7 +247,7 @@ class PushQueueOp(DesignOp):
         parser.parse_punctuation(":")
         given["channel"] = IntAttr(parser.parse_integer())
         parser.parse_punctuation(")")
-        operands = []
+        operands: list[SSAValue] = []
         for keyword in ("bd_id", "repeat"):
             if parser.parse_optional_keyword(keyword) is not None:
                 value = optional_value(parser)
@@ -403,5 +406,3 @@ def _packet(parser: Parser) -> Any:
         parser.parse_optional_punctuation(",")
     parser.parse_punctuation(">")
     return PacketInfoAttr((numbers[0], numbers[1]))
-
-

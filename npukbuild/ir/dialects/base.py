@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -49,7 +49,7 @@ class DesignOp(IRDLOperation):
         regions: Sequence[Region] = (),
         successors: Sequence[Block] = (),
         attributes: dict[str, Attribute] | None = None,
-    ) -> Any:
+    ) -> Self:
         """Create an operation without the cost of ``build``."""
         return cls.create(
             operands=operands,
@@ -181,4 +181,3 @@ def attributes_of(parser: Parser, **given: Attribute) -> dict[str, Attribute]:
     found = dict(parser.parse_optional_attr_dict())
     found.update(given)
     return found
-

@@ -38,9 +38,7 @@ class DmaProgramOp(DesignOp):
         tile = tile_operand(parser)
         parser.parse_punctuation(")")
         region = parser.parse_region()
-        return cls.make(
-            operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser)
-        )
+        return cls.make(operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser))
 
 
 @irdl_op_definition
@@ -148,9 +146,7 @@ class DmaBdOp(DesignOp):
             _positional(parser, found)
         while (key := parser.parse_optional_keyword_in(_KEYWORDS)) is not None:
             parser.parse_punctuation("=")
-            found[key] = (
-                listed(parser, lambda: _number(parser)) if key in _LISTS else _number(parser)
-            )
+            found[key] = listed(parser, lambda: _number(parser)) if key in _LISTS else _number(parser)
             parser.parse_optional_punctuation(",")
         parser.parse_punctuation(")")
         return cls._finish(parser, operands, found)
@@ -212,7 +208,7 @@ def _positional(parser: Parser, found: dict[str, Any]) -> None:
         parser.parse_punctuation("=")
         found["pad_value"] = _number(parser)
         return
-    value = optional_value(parser)
+    value: Any = optional_value(parser)
     if value is None:
         value = parser.parse_optional_integer()
     if value is None:
@@ -223,5 +219,3 @@ def _positional(parser: Parser, found: dict[str, Any]) -> None:
     if slot is None:
         parser.raise_error("a descriptor has an offset and a length, nothing more")
     found[slot] = value
-
-

@@ -101,7 +101,18 @@ class IndexCmpOp(DesignOp):
     """``index.cmp slt(%a, %b)``."""
 
     name = "index.cmp"
-    PREDICATES: ClassVar[tuple[str, ...]] = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
+    PREDICATES: ClassVar[tuple[str, ...]] = (
+        "eq",
+        "ne",
+        "slt",
+        "sle",
+        "sgt",
+        "sge",
+        "ult",
+        "ule",
+        "ugt",
+        "uge",
+    )
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
@@ -136,8 +147,28 @@ def _named(base: type[DesignOp], name: str) -> type[DesignOp]:
     return irdl_op_definition(made)
 
 
-_BINARY = ("add", "sub", "mul", "divs", "divu", "rems", "remu", "maxs", "maxu", "mins", "minu", "and", "or",
-           "xor", "shl", "shrs", "shru", "ceildivs", "ceildivu", "floordivs")  # fmt: skip
+_BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "divs",
+    "divu",
+    "rems",
+    "remu",
+    "maxs",
+    "maxu",
+    "mins",
+    "minu",
+    "and",
+    "or",
+    "xor",
+    "shl",
+    "shrs",
+    "shru",
+    "ceildivs",
+    "ceildivu",
+    "floordivs",
+)
 
 
 def index_dialect() -> Dialect:

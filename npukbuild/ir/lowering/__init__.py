@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from npukbuild.ir import rules
 from npukbuild.ir.design import Design
 from npukbuild.ir.lowering.chains import lower_streams, tiles_of

@@ -42,9 +42,10 @@ def _allocate(state: State, allocations: dict[str, Allocation], end: End, direct
     name = end.fifo.name
     if name in allocations:
         state.problems.error(
-            f"objectfifo {name} ends on more than one shim channel", end.loc,
+            f"objectfifo {name} ends on more than one shim channel",
+            end.loc,
             why="a runtime sequence could not tell them apart",
-        )  # fmt: skip
+        )
     assert end.channel is not None
     allocations[name] = Allocation(name, end.tile, direction, end.channel, end.loc)
 
@@ -70,9 +71,10 @@ def _assign_channels(state: State) -> None:
                 reach = state.target.mem.neighbour_channels
                 if spilled and index >= reach:
                     state.problems.error(
-                        f"objectfifo {end.fifo.name} has buffers on a neighbour of {end.tile}", end.loc,
+                        f"objectfifo {end.fifo.name} has buffers on a neighbour of {end.tile}",
+                        end.loc,
                         why=f"only its channels 0..{reach - 1} reach them, and they are taken",
-                    )  # fmt: skip
+                    )
 
 
 def _spills(end: End) -> bool:
@@ -86,7 +88,9 @@ def reserved(state: State) -> Iterator[Channel]:
             tile = state.tiles[program.operands[0]]
             for op in program.body.walk():
                 if isinstance(op, dma_ops.DmaStartOp | dma_ops.DmaOp):
-                    yield Channel(tile, cast("Direction", op.text("channel_dir")), op.number("channel_index") or 0)
+                    yield Channel(
+                        tile, cast("Direction", op.text("channel_dir")), op.number("channel_index") or 0
+                    )
 
 
 def chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
@@ -97,7 +101,9 @@ def chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
     slices = _slices(end)
     owner = link is None or end.buffers[0].name.startswith(f"{end.name}_buff_")
     repeat = end.repeat
-    acquire = link.repeat or 1 if link is not None and end.fifo.name == link.ins[0] and end.role == "consume" else 1
+    acquire = (
+        link.repeat or 1 if link is not None and end.fifo.name == link.ins[0] and end.role == "consume" else 1
+    )
     big = link is not None and owner and (link.is_join or link.is_distribute)
     total = len(end.buffers) * repeat * len(slices)
     endless = end.fifo.iter_count is None
@@ -110,9 +116,19 @@ def chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
             following = number + 1 if number + 1 < total else (0 if endless else None)
             descriptors.append(
                 Descriptor(
-                    spec.name, offset, length, end.dims, end.fifo.pads if direction == "MM2S" else (),
-                    end.fifo.pad_value, acquires, releases, following, None, end.fifo.packet, end.loc,
-                )  # fmt: skip
+                    spec.name,
+                    offset,
+                    length,
+                    end.dims,
+                    end.fifo.pads if direction == "MM2S" else (),
+                    end.fifo.pad_value,
+                    acquires,
+                    releases,
+                    following,
+                    None,
+                    end.fifo.packet,
+                    end.loc,
+                )
             )
     return tuple(descriptors)
 
@@ -125,7 +141,7 @@ def _slices(end: End) -> list[tuple[int, int, int]]:
     owner = end.buffers[0]
     if not link.is_join and not link.is_distribute:
         held = owner.type.elements
-        return [(0, held if held >= end.type.elements else end.type.elements, 0)]
+        return [(0, max(held, end.type.elements), 0)]
     offsets = (*link.offsets, owner.type.elements)
     every = [(offsets[n], offsets[n + 1] - offsets[n], n) for n in range(len(link.offsets))]
     names = link.ins if link.is_join else link.outs
@@ -150,7 +166,9 @@ def _external_chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
         acquires, releases = _lock_uses(end, direction, 0, 1)
         following = (number + 1) % len(end.external)
         found.append(
-            Descriptor(spec.name, 0, spec.type.elements, end.dims, (), 0, acquires, releases, following, loc=end.loc)
+            Descriptor(
+                spec.name, 0, spec.type.elements, end.dims, (), 0, acquires, releases, following, loc=end.loc
+            )
         )
     return tuple(found)
 

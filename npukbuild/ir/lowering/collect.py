@@ -41,7 +41,9 @@ def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
         raise DesignError("the design has no aie.device", hint="a design is one aie.device(npu1) { ... }")
     if len(devices) > 1:
         names = ", ".join(str(device.sym) for device in devices)
-        raise DesignError(f"the design has {len(devices)} devices: {names}", where=str(location_of(devices[1])))
+        raise DesignError(
+            f"the design has {len(devices)} devices: {names}", where=str(location_of(devices[1]))
+        )
     return devices[0]
 
 
@@ -115,7 +117,7 @@ def dense_words(value: Attribute | None) -> tuple[int, ...]:
     """Return the 32-bit words of a dense value."""
     if not isinstance(value, DenseIntOrFPElementsAttr):
         return ()
-    numbers = tuple(int(cast("int", number)) & 0xFFFFFFFF for number in value.get_values())
+    numbers = tuple(int(number) & 0xFFFFFFFF for number in value.get_values())
     return numbers
 
 
@@ -151,11 +153,19 @@ def _buffer(state: State, op: DesignOp, position: int) -> None:
     tile = tile_of(state, op.operands[0], op)
     name = op.sym or f"_anonymous{sum(spec.name.startswith('_anonymous') for spec in state.buffers)}"
     if state.kind(tile) == "shim":
-        state.problems.error(f"buffer {name} on shim tile {tile}", location_of(op), why="a shim has no memory")
+        state.problems.error(
+            f"buffer {name} on shim tile {tile}", location_of(op), why="a shim has no memory"
+        )
     spec = BufferSpec(
-        name, tile, kind, (position, 0, 0), op.number("address"), op.number("mem_bank"),
-        dense_bytes(op.attributes.get("initial_value"), kind), loc=location_of(op),
-    )  # fmt: skip
+        name,
+        tile,
+        kind,
+        (position, 0, 0),
+        op.number("address"),
+        op.number("mem_bank"),
+        dense_bytes(op.attributes.get("initial_value"), kind),
+        loc=location_of(op),
+    )
     _unique(state, name, spec.loc)
     state.buffers.append(spec)
     state.values[op.results[0]] = spec
@@ -319,9 +329,10 @@ def _links(state: State) -> None:
         shared &= {state.fifos[name].producer for name in outs}
         if len(shared) != 1 or len({state.fifos[name].producer for name in outs}) != 1:
             state.problems.error(
-                "a link needs one tile where its inputs end and its outputs begin", loc,
+                "a link needs one tile where its inputs end and its outputs begin",
+                loc,
                 why=f"{', '.join(ins)} and {', '.join(outs)} share none",
-            )  # fmt: skip
+            )
             continue
         repeat = next((state.fifos[name].repeat for name in outs if state.fifos[name].repeat), None)
         state.links.append(
@@ -334,11 +345,28 @@ def _unexpected(state: State, op: Operation) -> None:
 
 
 _FIFO_ATTRIBUTES = {
-    "sym_name", "elemNumber", "elemType", "consumerElemType", "dimensionsToStream", "packet",
-    "dimensionsFromStreamPerConsumer", "padDimensions", "pad_value", "repeat_count", "memtile_repeat",
-    "iter_count", "initValues", "init_values", "via_DMA", "plio", "disable_synchronization", "aie_stream",
-    "aie_stream_port", "via_shared_mem", "sym_visibility",
-}  # fmt: skip
+    "sym_name",
+    "elemNumber",
+    "elemType",
+    "consumerElemType",
+    "dimensionsToStream",
+    "packet",
+    "dimensionsFromStreamPerConsumer",
+    "padDimensions",
+    "pad_value",
+    "repeat_count",
+    "memtile_repeat",
+    "iter_count",
+    "initValues",
+    "init_values",
+    "via_DMA",
+    "plio",
+    "disable_synchronization",
+    "aie_stream",
+    "aie_stream_port",
+    "via_shared_mem",
+    "sym_visibility",
+}
 
 _READERS: dict[type[Any], Any] = {
     aie_ops.BufferOp: _buffer,
@@ -352,7 +380,15 @@ _READERS: dict[type[Any], Any] = {
 }
 
 _LATER = (
-    aie_ops.TileOp, aie_ops.EndOp, aie_ops.FlowOp, aie_ops.PacketFlowOp, aie_ops.ShimDmaAllocationOp,
-    aie_ops.CascadeFlowOp, aie_ops.ConfigureCascadeOp, aie_ops.SequenceOp, dma_ops.DmaProgramOp,
-    fifo_ops.ObjectFifoLinkOp, aiex_ops.OldRuntimeSequenceOp,
-)  # fmt: skip
+    aie_ops.TileOp,
+    aie_ops.EndOp,
+    aie_ops.FlowOp,
+    aie_ops.PacketFlowOp,
+    aie_ops.ShimDmaAllocationOp,
+    aie_ops.CascadeFlowOp,
+    aie_ops.ConfigureCascadeOp,
+    aie_ops.SequenceOp,
+    dma_ops.DmaProgramOp,
+    fifo_ops.ObjectFifoLinkOp,
+    aiex_ops.OldRuntimeSequenceOp,
+)

@@ -20,16 +20,21 @@ def lower_cores(state: State, placed: Mapping[str, Buffer]) -> dict[TileId, Core
     values = _values(state, placed)
     found: dict[TileId, Core] = {}
     for tile, op in sorted(state.cores.items()):
-        used = {
-            (inner.fifo, inner.port) for inner in op.body.walk() if isinstance(inner, fifo_ops.FifoUseOp)
-        }
+        used = {(inner.fifo, inner.port) for inner in op.body.walk() if isinstance(inner, fifo_ops.FifoUseOp)}
         ends = {}
         for name, port in sorted(used):
             end = end_at(state, tile, name, port)
             if end is not None:
                 ends[name, port] = _fifo_end(end, port, tile)
         found[tile] = Core(
-            tile, op.body, state.stacks[tile], _objects(op), ends, values, op.text("elf_file"), location_of(op)
+            tile,
+            op.body,
+            state.stacks[tile],
+            _objects(op),
+            ends,
+            values,
+            op.text("elf_file"),
+            location_of(op),
         )
     return found
 
@@ -54,7 +59,15 @@ def _fifo_end(end: End, port: Any, tile: TileId) -> FifoEnd:
     prod, cons = (locks[0], locks[1]) if locks else (None, None)
     scale = (end.fifo.repeat or 1) if port == "Produce" else 1
     return FifoEnd(
-        end.fifo.name, port, tile, end.type, tuple(spec.name for spec in end.buffers), prod, cons, scale, end.loc
+        end.fifo.name,
+        port,
+        tile,
+        end.type,
+        tuple(spec.name for spec in end.buffers),
+        prod,
+        cons,
+        scale,
+        end.loc,
     )
 
 

@@ -81,7 +81,8 @@ def needs_dma(state: State, fifo: Fifo) -> bool:
 
 def _delegate_fits(state: State, fifo: Fifo, delegate: TileId) -> bool:
     return all(
-        share_direction(state.target, delegate, tile) in (-1, 2) for tile in (fifo.producer, fifo.consumers[0])
+        share_direction(state.target, delegate, tile) in (-1, 2)
+        for tile in (fifo.producer, fifo.consumers[0])
     )
 
 
@@ -92,9 +93,10 @@ def _check_delegates(state: State) -> None:
             state.problems.error(f"allocate names no objectfifo {name}")
         elif not _delegate_fits(state, fifo, tile):
             state.problems.error(
-                f"objectfifo {name} cannot be allocated on {tile}", fifo.loc,
+                f"objectfifo {name} cannot be allocated on {tile}",
+                fifo.loc,
                 why=f"{fifo.producer} and {fifo.consumers[0]} do not both reach its memory",
-            )  # fmt: skip
+            )
 
 
 def _shared(state: State, fifo: Fifo) -> End:
@@ -123,9 +125,23 @@ def _split(state: State, fifo: Fifo) -> None:
         end.external = tuple(state.registered.get((fifo.name, tile), ()))
         consumers.append(end)
     producer.external = tuple(state.registered.get((fifo.name, fifo.producer), ()))
+    _note_distance(state, fifo)
     state.ends.append(producer)
     state.ends.extend(reversed(consumers))
     state.splits.append((producer, tuple(consumers)))
+
+
+def _note_distance(state: State, fifo: Fifo) -> None:
+    """Tell when cores that are no neighbours turn a plain fifo into DMA."""
+    kinds = [state.kind(tile) for tile in (fifo.producer, *fifo.consumers)]
+    if kinds != ["core", "core"] or share_direction(state.target, fifo.producer, fifo.consumers[0]):
+        return
+    if not fifo.via_dma and fifo.stream is None:
+        state.problems.warn(
+            f"objectfifo {fifo.name} is moved by DMA",
+            fifo.loc,
+            why=f"{fifo.producer} and {fifo.consumers[0]} share no memory",
+        )
 
 
 def acquired(state: State, tile: TileId, fifo: str) -> int:
@@ -133,7 +149,9 @@ def acquired(state: State, tile: TileId, fifo: str) -> int:
     core = state.cores.get(tile)
     if core is None:
         return 0
-    sizes = [op.size for op in core.body.walk() if isinstance(op, fifo_ops.ObjectFifoAcquireOp) and op.fifo == fifo]
+    sizes = [
+        op.size for op in core.body.walk() if isinstance(op, fifo_ops.ObjectFifoAcquireOp) and op.fifo == fifo
+    ]
     return max(sizes, default=0)
 
 
@@ -173,10 +191,11 @@ def _noted(state: State, fifo: Fifo, tile: TileId, declared: int) -> int:
     found = found_depth(state, tile, fifo, declared)
     if found < declared and state.kind(tile) == "core":
         state.problems.warn(
-            f"objectfifo {fifo.name} has {found} objects on {tile}, not {declared}", fifo.loc,
+            f"objectfifo {fifo.name} has {found} objects on {tile}, not {declared}",
+            fifo.loc,
             why="a depth given as one number is replaced by one more than the core acquires at once; "
             "give one depth per end to keep it",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -216,9 +235,14 @@ def _make_buffers(state: State, end: End, order: int) -> None:
         if end.fifo.initial is not None and end.role != "consume" and index < len(end.fifo.initial):
             initial = end.fifo.initial[index]
         spec = BufferSpec(
-            f"{end.name}_buff_{index}", _home(state, end), end.type, (state.tile_order, len(state.ends) - order, index),
-            initial=initial, fifo=end.fifo.name, loc=end.loc,
-        )  # fmt: skip
+            f"{end.name}_buff_{index}",
+            _home(state, end),
+            end.type,
+            (state.tile_order, len(state.ends) - order, index),
+            initial=initial,
+            fifo=end.fifo.name,
+            loc=end.loc,
+        )
         end.buffers.append(spec)
         state.buffers.append(spec)
 
@@ -253,7 +277,12 @@ def _make_locks(state: State, end: End) -> None:
     for pair in range(pairs):
         for what, value in (("prod", depth - filled), ("cons", filled)):
             lock = Lock(
-                f"{end.name}_{what}_lock_{pair}", end.tile, free_lock(state, end.tile), value * repeat, fifo.name, end.loc
+                f"{end.name}_{what}_lock_{pair}",
+                end.tile,
+                free_lock(state, end.tile),
+                value * repeat,
+                fifo.name,
+                end.loc,
             )
             end.locks.append(lock)
             state.locks.append(lock)

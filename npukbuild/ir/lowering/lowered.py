@@ -138,11 +138,11 @@ def descriptor_of(state: State, ops: list[Operation], tile: TileId) -> Descripto
                 raise DesignError("two descriptors in one block", where=str(location_of(op)))
             found = _plain(state, op)
         elif not isinstance(op, dma_ops.NextBdOp | aie_ops.EndOp) and constant(op) is None:
-            raise DesignError(f"operation {op.name} is not supported in a DMA program", where=str(location_of(op)))
+            raise DesignError(
+                f"operation {op.name} is not supported in a DMA program", where=str(location_of(op))
+            )
     assert found is not None
-    return replace(
-        found, acquires=tuple(acquires), releases=tuple(releases), packet=packet or found.packet
-    )
+    return replace(found, acquires=tuple(acquires), releases=tuple(releases), packet=packet or found.packet)
 
 
 def _plain(state: State, op: dma_ops.DmaBdOp) -> Descriptor:
@@ -159,9 +159,16 @@ def bd_descriptor(op: dma_ops.DmaBdOp, buffer: str, offset: int, length: int) ->
         if known not in _BD_ATTRIBUTES:
             raise DesignError(f"attribute {known} of aie.dma_bd is not supported", where=str(location_of(op)))
     return Descriptor(
-        buffer, offset, length, tuple(op.data("dimensions") or ()), tuple(op.data("pad_dimensions") or ()),
-        bd_field(op, "pad_value") or 0, id=op.number("bd_id"), packet=op.data("packet"), loc=location_of(op),
-    )  # fmt: skip
+        buffer,
+        offset,
+        length,
+        tuple(op.data("dimensions") or ()),
+        tuple(op.data("pad_dimensions") or ()),
+        bd_field(op, "pad_value") or 0,
+        id=op.number("bd_id"),
+        packet=op.data("packet"),
+        loc=location_of(op),
+    )
 
 
 def bd_field(op: dma_ops.DmaBdOp, name: str) -> int | None:
@@ -177,9 +184,21 @@ def bd_field(op: dma_ops.DmaBdOp, name: str) -> int | None:
 
 
 _BD_ATTRIBUTES = {
-    "offset", "len", "dimensions", "pad_dimensions", "pad_value", "bd_id", "packet", "next_bd_id",
-    "burst_length", "offset_operand", "len_operand", "pad_value_operand", "axcache", "axqos",
-}  # fmt: skip
+    "offset",
+    "len",
+    "dimensions",
+    "pad_dimensions",
+    "pad_value",
+    "bd_id",
+    "packet",
+    "next_bd_id",
+    "burst_length",
+    "offset_operand",
+    "len_operand",
+    "pad_value_operand",
+    "axcache",
+    "axqos",
+}
 
 
 def lock_use(state: State, op: aie_ops.UseLockOp, tile: TileId) -> LockUse:
@@ -260,13 +279,12 @@ def _packet_flow(state: State, op: DesignOp) -> None:
         state.problems.error("a packet flow needs a source and a destination", location_of(op))
     if not 0 <= ident < state.target.streams["packet_ids"]:
         state.problems.error(
-            f"packet id {ident} does not exist", location_of(op),
+            f"packet id {ident} does not exist",
+            location_of(op),
             why=f"ids are 0..{state.target.streams['packet_ids'] - 1}",
-        )  # fmt: skip
-    for source in sources:
-        state.flows.append(
-            Flow(source, tuple(dests), ident, op.flag("keep_pkt_header"), loc=location_of(op))
         )
+    for source in sources:
+        state.flows.append(Flow(source, tuple(dests), ident, op.flag("keep_pkt_header"), loc=location_of(op)))
 
 
 def _allocation(state: State, op: DesignOp, allocations: dict[str, Allocation]) -> None:
@@ -284,7 +302,8 @@ def _cascade(state: State, cascades: list[Cascade], cascade: Cascade) -> None:
     east = dest == TileId(source.column + 1, source.row)
     if not (south or east) or state.kind(source) != "core" or state.kind(dest) != "core":
         state.problems.error(
-            f"no cascade from {source} to {dest}", cascade.loc,
+            f"no cascade from {source} to {dest}",
+            cascade.loc,
             why="a core's cascade goes to its south or east neighbour",
-        )  # fmt: skip
+        )
     cascades.append(cascade)

@@ -40,7 +40,9 @@ def place(state: State, allocation: str = "auto") -> dict[str, Buffer]:
             found = sequential(state, tile, specs)
         addresses.update(found)
     return {
-        spec.name: Buffer(spec.name, spec.tile, spec.type, addresses.get(spec.name), spec.initial, spec.fifo, spec.loc)
+        spec.name: Buffer(
+            spec.name, spec.tile, spec.type, addresses.get(spec.name), spec.initial, spec.fifo, spec.loc
+        )
         for spec in ordered
     }
 

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from npukbuild.ir.lowering.sequence import Sequencer
 
 _BD_BASE, _BD_STEP, _BD_WORDS = {"shim": 0x1D000, "core": 0x1D000, "mem": 0xA0000}, 0x20, 8
-_QUEUES: dict[str, tuple[int, int]] = {"shim": (0x1D204, 0x10), "core": (0x1DE04, 0x10), "mem": (0xA0604, 0x30)}
+_QUEUES: dict[str, tuple[int, int]] = {
+    "shim": (0x1D204, 0x10),
+    "core": (0x1DE04, 0x10),
+    "mem": (0xA0604, 0x30),
+}
 _LOCKS = {"shim": 0x14000, "core": 0x1F000, "mem": 0xC0000}
 
 
@@ -98,7 +102,9 @@ def write32(run: Sequencer, op: aiex_ops.Write32Op) -> None:
 
 def maskwrite32(run: Sequencer, op: aiex_ops.MaskWrite32Op) -> None:
     """Lower ``npu.maskwrite32``."""
-    address, value, mask = (run.number(op.field(key), op, key) & 0xFFFFFFFF for key in ("address", "value", "mask"))
+    address, value, mask = (
+        run.number(op.field(key), op, key) & 0xFFFFFFFF for key in ("address", "value", "mask")
+    )
     tile, offset = _locate(run, op, address)
     run.found.append(WriteRegister(tile, offset, value, mask, location_of(op)))
 
@@ -154,7 +160,9 @@ def _write(run: Sequencer, tile: TileId, offset: int, value: int, op: Operation)
     kind = run.state.kind(tile) if tile.row < run.state.target.rows else ""
     limits = run.state.target.limits(kind) if kind else None
     if limits is None or tile.column >= run.state.target.columns:
-        raise DesignError(f"register write to {tile}", where=str(loc), why=f"{run.state.target.name} has no such tile")
+        raise DesignError(
+            f"register write to {tile}", where=str(loc), why=f"{run.state.target.name} has no such tile"
+        )
     slot, rest = divmod(offset - _BD_BASE[kind], _BD_STEP)
     if kind == "shim" and 0 <= slot < limits.bds:
         run.registers.words.setdefault((tile, slot), [0] * _BD_WORDS)[rest // 4] = value
@@ -165,7 +173,14 @@ def _write(run: Sequencer, tile: TileId, offset: int, value: int, op: Operation)
         if odd == 0 and 0 <= channel < count:
             bd = value & (0x3F if kind == "mem" else 0xF)
             _push(
-                run, tile, cast("Direction", direction), channel, bd, value >> 16 & 0xFF, bool(value >> 31), op
+                run,
+                tile,
+                cast("Direction", direction),
+                channel,
+                bd,
+                value >> 16 & 0xFF,
+                bool(value >> 31),
+                op,
             )
             return
     lock, odd = divmod(offset - _LOCKS[kind], 16)
@@ -189,19 +204,31 @@ def _memory_write(run: Sequencer, tile: TileId, offset: int, value: int, loc: Lo
 
 
 def _push(
-    run: Sequencer, tile: TileId, direction: Direction, channel: int, bd: int, repeat: int, token: bool, op: Any
+    run: Sequencer,
+    tile: TileId,
+    direction: Direction,
+    channel: int,
+    bd: int,
+    repeat: int,
+    token: bool,
+    op: Any,
 ) -> None:
     loc = location_of(op)
     if run.state.kind(tile) != "shim":
-        raise DesignError(f"start of a descriptor on {tile} by register", where=str(loc),
-                          why="only shim descriptors can be started this way here")  # fmt: skip
+        raise DesignError(
+            f"start of a descriptor on {tile} by register",
+            where=str(loc),
+            why="only shim descriptors can be started this way here",
+        )
     chain: list[Descriptor] = []
     iteration: Dim | None = None
     current: int | None = bd
     while current is not None and len(chain) < run.state.target.shim.bds:
         words = run.registers.words.get((tile, current))
         if words is None:
-            raise DesignError(f"descriptor {current} of {tile} is started but was never written", where=str(loc))
+            raise DesignError(
+                f"descriptor {current} of {tile} is started but was never written", where=str(loc)
+            )
         fields = decode_shim(words)
         descriptor, iteration = _descriptor(run, tile, current, fields, loc)
         chain.append(descriptor)
@@ -209,7 +236,12 @@ def _push(
         if current is not None:
             chain[-1] = _with_next(descriptor, len(chain))
     name = next(
-        (n for n, a in run.allocations.items() if (a.tile, a.direction, a.channel) == (tile, direction, channel)), ""
+        (
+            n
+            for n, a in run.allocations.items()
+            if (a.tile, a.direction, a.channel) == (tile, direction, channel)
+        ),
+        "",
     )
     target = Allocation(name, tile, direction, channel, loc)
     run.found.append(Push(target, tuple(chain), repeat, iteration, token, loc=loc))
@@ -227,8 +259,11 @@ def _descriptor(
     patched = run.registers.patched.get((tile, bd))
     names = list(run.arguments.values())
     if patched is None or patched[0] >= len(names):
-        raise DesignError(f"descriptor {bd} of {tile} has no host buffer", where=str(loc),
-                          why="npu.address_patch did not name one")  # fmt: skip
+        raise DesignError(
+            f"descriptor {bd} of {tile} has no host buffer",
+            where=str(loc),
+            why="npu.address_patch did not name one",
+        )
     if fields.acquire or fields.release:
         raise DesignError(f"descriptor {bd} of {tile} uses locks", where=str(loc))
     name, kind = names[patched[0]]
@@ -247,6 +282,8 @@ def _descriptor(
     if fields.iteration_size > 1:
         iteration = Dim(fields.iteration_size, int(fields.iteration_stride * per_word))
     return (
-        Descriptor(name, offset, int(fields.length * per_word), tuple(dims), id=bd, packet=fields.packet, loc=loc),
+        Descriptor(
+            name, offset, int(fields.length * per_word), tuple(dims), id=bd, packet=fields.packet, loc=loc
+        ),
         iteration,
     )

@@ -51,6 +51,12 @@ def lower_sequences(
             name = op.sym or "sequence"
             if name in found:
                 state.problems.error(f"runtime sequence {name} is declared twice", location_of(op))
+            if isinstance(op, aiex_ops.OldRuntimeSequenceOp):
+                state.problems.warn(
+                    "aiex.runtime_sequence is the spelling before November 2025",
+                    location_of(op),
+                    why="today's mlir-aie knows aie.runtime_sequence only",
+                )
             found[name] = Sequencer(state, allocations, placed, op).run(name)
     return found
 
@@ -88,9 +94,10 @@ class Sequencer:
             self.count += 1
             if self.count > _MOST_OPERATIONS:
                 raise DesignError(
-                    "the runtime sequence is too long", where=str(location_of(op)),
+                    "the runtime sequence is too long",
+                    where=str(location_of(op)),
                     why=f"more than {_MOST_OPERATIONS} operations",
-                )  # fmt: skip
+                )
             handler = _HANDLERS.get(type(op))
             if handler is not None:
                 handler(self, op)
@@ -134,15 +141,17 @@ class Sequencer:
             return found
         if name in self.state.fifos:
             self.state.problems.error(
-                f"objectfifo {name} has no end on a shim tile", location_of(op),
+                f"objectfifo {name} has no end on a shim tile",
+                location_of(op),
                 why="a runtime sequence moves data through shim tiles only",
                 hint="name the objectfifo between the shim tile and the array",
-            )  # fmt: skip
+            )
         else:
             self.state.problems.error(
-                f"no objectfifo or shim_dma_allocation is named {name}", location_of(op),
+                f"no objectfifo or shim_dma_allocation is named {name}",
+                location_of(op),
                 hint=f"known: {', '.join(sorted(self.allocations)) or 'none'}",
-            )  # fmt: skip
+            )
         return None
 
     def task_of(self, op: DesignOp) -> Task:
@@ -193,7 +202,8 @@ def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
         return
     label, _ = argument
     offsets, sizes, strides = (
-        tuple(run.number(entry, op, key) for entry in op.entries(key)) for key in ("offsets", "sizes", "strides")
+        tuple(run.number(entry, op, key) for entry in op.entries(key))
+        for key in ("offsets", "sizes", "strides")
     )
     offset = sum(first * second for first, second in zip(offsets, strides, strict=True))
     linear = sizes[1:3] == (1, 1) and strides[1:] == (0, 0, 1)
@@ -202,9 +212,15 @@ def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
         dims = dims[1:]
     length = sizes[1] * sizes[2] * sizes[3]
     descriptor = Descriptor(
-        label, offset, length, () if linear else dims, _memcpy_pads(op), id=op.number("id"),
-        packet=op.data("packet"), loc=location_of(op),
-    )  # fmt: skip
+        label,
+        offset,
+        length,
+        () if linear else dims,
+        _memcpy_pads(op),
+        id=op.number("id"),
+        packet=op.data("packet"),
+        loc=location_of(op),
+    )
     iteration = Dim(sizes[0], strides[0]) if sizes[0] > 1 else None
     token = op.flag("issue_token") or target.direction == "S2MM"
     run.found.append(Push(target, (descriptor,), sizes[0] - 1, iteration, token, loc=location_of(op)))
@@ -229,7 +245,8 @@ def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
         run.number(op.field(name), op, name) for name in ("column", "row", "direction", "channel")
     )
     columns, rows = (
-        run.number(1 if op.field(name) is None else op.field(name), op, name) for name in ("column_num", "row_num")
+        run.number(1 if op.field(name) is None else op.field(name), op, name)
+        for name in ("column_num", "row_num")
     )
     for tile in (TileId(column + c, row + r) for c in range(max(columns, 1)) for r in range(max(rows, 1))):
         run.found.append(Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
@@ -238,7 +255,9 @@ def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
 def _rtp(run: Sequencer, op: aiex_ops.RtpWriteOp) -> None:
     name = op.text("buffer") or op.text("buffer_sym_name") or ""
     index, value = (run.number(op.field(key), op, key) for key in ("index", "value"))
-    run.found.append(WriteBuffer(_buffer_named(run, name, op).name, index, value & 0xFFFFFFFF, location_of(op)))
+    run.found.append(
+        WriteBuffer(_buffer_named(run, name, op).name, index, value & 0xFFFFFFFF, location_of(op))
+    )
 
 
 def _buffer_named(run: Sequencer, name: str, op: Operation) -> Buffer:
@@ -261,7 +280,9 @@ def _configure(run: Sequencer, op: DesignOp) -> None:
         direction: Any = op.text("direction")
         if tile is None:
             raise DesignError("a task needs a tile", where=str(location_of(op)))
-        target: Allocation | None = Allocation("", tile, direction, op.number("channel") or 0, location_of(op))
+        target: Allocation | None = Allocation(
+            "", tile, direction, op.number("channel") or 0, location_of(op)
+        )
     else:
         target = run.allocation(op.text("alloc") or "", op)
     if target is not None:
@@ -271,7 +292,9 @@ def _configure(run: Sequencer, op: DesignOp) -> None:
 def _start(run: Sequencer, op: DesignOp) -> None:
     task = run.task_of(op)
     run.found.append(
-        Push(task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op))
+        Push(
+            task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op)
+        )
     )
 
 
@@ -279,9 +302,10 @@ def _await(run: Sequencer, op: DesignOp) -> None:
     task = run.task_of(op)
     if not task.token:
         run.state.problems.error(
-            f"task {task.name} is awaited but issues no token", location_of(op),
+            f"task {task.name} is awaited but issues no token",
+            location_of(op),
             hint="configure it with {issue_token = true}",
-        )  # fmt: skip
+        )
     task.give_back(run)
     target = task.target
     run.found.append(
@@ -312,4 +336,3 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.AddressPatchOp: raw.address_patch,
     aiex_ops.PushQueueOp: raw.push_queue,
 }
-

@@ -67,9 +67,13 @@ def configure_task(run: Sequencer, op: DesignOp, target: Allocation, number: int
         raise DesignError("descriptors of one task have different iterations", where=str(location_of(op)))
     hint = op.results[0].name_hint or "task"
     return Task(
-        f"{hint}#{number}", target, tuple(descriptors), op.number("repeat_count") or 0, distinct.pop(),
+        f"{hint}#{number}",
+        target,
+        tuple(descriptors),
+        op.number("repeat_count") or 0,
+        distinct.pop(),
         op.flag("issue_token"),
-    )  # fmt: skip
+    )
 
 
 def _descriptor(run: Sequencer, ops: list[Operation], target: Allocation) -> tuple[Descriptor, Dim | None]:
