@@ -102,7 +102,9 @@ def command_line(
     number = ARCHITECTURES[arch]
     macros = [
         *(f"__AIE_ARCH__={number}", f"__AIEARCH__={number}", "__AIE_MODEL_VERSION__=10500"),
-        *("__aie__", "__AIENGINE__", "__NPUKBUILD_HOST__"),  # not __AIECC__: it announces Peano's own pragmas
+        # Not __AIECC__: kernels take it for a promise that Peano's own pragmas are understood.
+        # Not __AIECC__: kernels take it for a promise that Peano's own pragmas are understood.
+        *("__aie__", "__AIENGINE__", "__NPUKBUILD_HOST__"),
         *defines,
     ]
     includes = [f"-I{folder}" for folder in [*include_dirs, INCLUDE_DIR]]
