@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.gemm [TABLE.csv]``. Nothing is run: the planner's times are estimated, the published
 ones measured by their authors. The ratio is estimated speed over published speed: 1 and more is as fast or
-faster; below, the column ``bound`` says what holds the planner's choice back. Only rows at the target's default
-clock are compared.
+faster; below, the column ``bound`` says what holds the planner's choice back. Only rows at the target's
+default clock are compared.
 """
 
 from __future__ import annotations
