@@ -103,7 +103,6 @@ def command_line(
     macros = [
         *(f"__AIE_ARCH__={number}", f"__AIEARCH__={number}", "__AIE_MODEL_VERSION__=10500"),
         # Not __AIECC__: kernels take it for a promise that Peano's own pragmas are understood.
-        # Not __AIECC__: kernels take it for a promise that Peano's own pragmas are understood.
         *("__aie__", "__AIENGINE__", "__NPUKBUILD_HOST__"),
         *defines,
     ]
@@ -177,7 +176,7 @@ def _prerequisites(rule: str) -> list[str]:
 
 
 def dependencies(library: Path) -> tuple[Path, ...]:
-    """Return every file, the system's headers included, that went into a library of :func:`compile_kernels`."""
+    """Return every file, the system's headers too, that went into a library of :func:`compile_kernels`."""
     return tuple(Path(line) for line in _beside(Path(library), ".d").read_text().splitlines())
 
 

@@ -56,8 +56,8 @@ CASES = [
 def test_shift_round_saturate(library: KernelLibrary, name: str, dtype: type, mode: str) -> None:
     values = edges()
     lanes = 32 if dtype in (np.int8, np.uint8) else 16
-    out = np.zeros(len(values), dtype)
     info = np.iinfo(dtype)
+    out: np.ndarray = np.zeros(len(values), info.dtype)
     for saturation in models.SATURATION:
         for shift in (0, 1, 4, 8):
             modes = (models.MODES[mode], models.SATURATION[saturation])

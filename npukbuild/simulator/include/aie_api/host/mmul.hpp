@@ -26,6 +26,12 @@ NPUK_INLINE R fused(R a, R b, R c) {
 #endif
 }
 
+// `so_far` with the lanes whose source lies in register R of the source taken from there.
+template <unsigned R, unsigned W, class V, unsigned... From, unsigned... I>
+NPUK_INLINE V take(V so_far, V part, std::integer_sequence<unsigned, From...>, std::integer_sequence<unsigned, I...>) {
+    return __builtin_shufflevector(so_far, part, (From / W == R ? W + From % W : I)...);
+}
+
 // One register whose lane l is source lane At::index(l).
 template <class At, class L, unsigned N, unsigned W, unsigned... I>
 NPUK_INLINE register_t<L, W> gather(const lanes<L, N> &source, std::integer_sequence<unsigned, I...>) {
@@ -50,10 +56,9 @@ NPUK_INLINE register_t<L, W> gather(const lanes<L, N> &source, std::integer_sequ
     else {
         register_t<L, W> out = __builtin_shufflevector(
             source.r[low], source.r[low + 1], (At::index(I) < (low + 2) * w ? At::index(I) - low * w : 0)...);
-        [&]<unsigned... R>(std::integer_sequence<unsigned, R...>) {
-            ((out = __builtin_shufflevector(
-                  out, source.r[low + 2 + R],
-                  (At::index(I) / w == low + 2 + R ? W + At::index(I) % w : I)...)),
+        [&]<unsigned... R>(std::integer_sequence<unsigned, R...>) __attribute__((always_inline)) {
+            ((out = take<low + 2 + R, W>(out, source.r[low + 2 + R], std::integer_sequence<unsigned, At::index(I)...>{},
+                                         std::make_integer_sequence<unsigned, W>{})),
              ...);
         }(std::make_integer_sequence<unsigned, high - low - 1>{});
         return out;
