@@ -2,6 +2,8 @@
 
 A second, independent road to ``insts.bin``: what the real compiler writes must equal it, and a stream that
 does not is not the design's. Only the design's values are read (no import of ``ir``: this room knows files).
+Descriptors of a task (``dma_configure_task``) are written where the task is started, which the real compiler
+does where it is configured: the effect is the same, the order of words need not be.
 """
 
 from __future__ import annotations
@@ -142,8 +144,8 @@ def bd_fields(
 ) -> dict[str, int]:
     """Return the fields of a shim BD.
 
-    A linear transfer leaves all sizes 0 (they never wrap), so that its length is not bound by the 10-bit
-    size fields. Strides are stored less 1, and only where their dimension has more than one step.
+    A linear transfer (no dims) leaves all sizes 0 (they never wrap), so that its length is not bound by the
+    10-bit size fields. Strides are stored less 1, and only where their dimension has more than one step.
     """
     dims = dims_in_words(descriptor.dims, element_bytes, where)
     fields = {
@@ -158,18 +160,12 @@ def bd_fields(
             "packet_type": descriptor.packet[0],
             "packet_id": descriptor.packet[1],
         }
-    if not _linear(descriptor.dims, dims):
+    if dims:
         fields |= _dim_fields(dims, where)
     if iteration is not None and iteration.size > 1 and iteration.stride > 0:
         stride = words_of(iteration.stride, element_bytes, "iteration stride", where)
         fields |= {"iteration_size": iteration.size - 1, "iteration_stride": stride - 1}
     return fields
-
-
-def _linear(dims: Sequence[Any], words: Sequence[tuple[int, int]]) -> bool:
-    """Say whether a transfer is one run: only its innermost dimension has a size or a stride."""
-    outer = dims[:-1]
-    return not words or (words[-1][1] == 1 and all(dim.size == 1 and dim.stride == 0 for dim in outer))
 
 
 def _dim_fields(dims: Sequence[tuple[int, int]], where: str) -> dict[str, int]:

@@ -89,7 +89,9 @@ def _push(copy: re.Match[str], allocations: dict[str, Allocation], loc: Location
         buffer=copy[1],
         offset=sum(o * t for o, t in zip(offsets, strides, strict=True)),
         length=sizes[1] * sizes[2] * sizes[3],
-        dims=tuple(Dim(s, t) for s, t in zip(sizes[1:], strides[1:], strict=True)),
+        dims=()
+        if sizes[1:3] == [1, 1] and strides[1:] == [0, 0, 1]
+        else tuple(Dim(s, t) for s, t in zip(sizes[1:], strides[1:], strict=True)),
         id=int(copy[5]),
     )
     return Push(
