@@ -7,7 +7,12 @@ library is imported.
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # spelled out: importing typing takes as long as half the interpreter's start
+if TYPE_CHECKING:
+    from typing import Any
+
+ABOUT = "Build, simulate, check and publish kernels for AMD Ryzen AI NPUs."
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, help line)

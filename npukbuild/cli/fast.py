@@ -16,7 +16,7 @@ def answer(arguments: list[str]) -> int | None:
     if arguments[:1] == ["--version"]:
         return _version()
     if arguments in (["--help"], ["-h"]):
-        return None
+        return _help()
     stamp.begin(arguments)
     if not arguments or arguments[0] not in STAMPED:
         return None
@@ -37,6 +37,32 @@ def _version() -> int:
 
     _write_all(1, f"npukbuild {__version__}\n".encode())
     return 0
+
+
+def _help() -> int | None:
+    """Print what the command line library would print, unless it would have to break lines."""
+    from npukbuild.cli import ABOUT, COMMANDS
+
+    width = max(map(len, COMMANDS))
+    options = (("--version", "Show the version and exit."), ("-h, --help", "Show this message and exit."))
+    lines = ["Usage: npukbuild [OPTIONS] COMMAND [ARGS]...", "", f"  {ABOUT}", "", "Options:"]
+    lines.extend(f"  {name:<12}{text}" for name, text in options)
+    lines.extend(["", "Commands:"])
+    lines.extend(f"  {name:<{width + 2}}{text}" for name, (_, text) in COMMANDS.items())
+    if max(map(len, lines)) > _columns() - 2:
+        return None
+    _write_all(1, ("\n".join(lines) + "\n").encode())
+    return 0
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

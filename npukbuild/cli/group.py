@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from npukbuild.cli import COMMANDS
+from npukbuild.cli import ABOUT, COMMANDS
 
 
 class LazyGroup(click.Group):
@@ -31,7 +31,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="npukbuild", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Build, simulate, check and publish kernels for AMD Ryzen AI NPUs."""
+    """Hold every command."""
