@@ -35,7 +35,7 @@ def render(plan: MatmulPlan) -> Sources:
     """Return the sources of ``plan``; the same plan always gives the same text.
 
     Raises:
-        RenderError: A template is missing, is wrong or asks for a name it is not given; ``where`` says the line.
+        RenderError: A template is missing, is wrong or asks for an unknown name; ``where`` says the line.
     """
     from npukbuild.planner.numbers import design_numbers, kernel_numbers
 

@@ -83,14 +83,14 @@ def _overview(chosen: MatmulPlan) -> dict[str, str]:
         "block": f"{m} x {k} x {n} (m x k x n) per core, {' x '.join(map(str, scheme.registers))} tiles of "
         f"{' x '.join(map(str, scheme.micro))} in registers",
         "grid": f"{scheme.columns} x {scheme.rows} cores (columns x rows) of {scheme.target.cores}",
-        "blocks": f"{scheme.m_blocks} x {scheme.k_blocks} x {scheme.n_blocks} (along M x K x N), {inner} innermost{stays}",
+        "blocks": f"{scheme.m_blocks} x {scheme.k_blocks} x {scheme.n_blocks} (along M x K x N), "
+        f"{inner} innermost{stays}",
         "calls": f"{chosen.calls}, {_count(chosen.schedule.count, 'task')} per stream",
     }
     logical = (chosen.problem.m, chosen.problem.k, chosen.problem.n)
     if scheme.padded != logical:
-        rows["padded"] = (
-            f"{' x '.join(map(str, logical))} to {' x '.join(map(str, scheme.padded))} (M x K x N), by the host"
-        )
+        padded = " x ".join(map(str, scheme.padded))
+        rows["padded"] = f"{' x '.join(map(str, logical))} to {padded} (M x K x N), by the host"
     return rows
 
 

@@ -1,7 +1,7 @@
 """Why a request cannot be met, in numbers, and what near it can: always by trying, never by a rule of thumb.
 
-Legality is not monotonic (a larger block can be legal where a smaller one is not: whole micro-tiles, even block
-counts, banks), so the nearest blocks and shapes are found by holding real schemes against every limit.
+Legality is not monotonic (a larger block can be legal where a smaller one is not: whole micro-tiles, even
+block counts, banks), so the nearest blocks and shapes are found by holding real schemes against every limit.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _use(problem: MatmulProblem, target: Target, block: Block, cols: int | None)
 def nearest_blocks(problem: MatmulProblem, target: Target, block: Block, cols: int | None) -> list[Block]:
     """Return legal blocks near ``block``, the nearest first; distance is the sum of the sizes' log ratios."""
     micro = target.mmul[problem.dtype]
-    axes = [_axis(size, unit) for size, unit in zip(block, micro, strict=True)]
-    near = sorted(product(*axes), key=lambda other: (_distance(block, other), other))
+    rows, depths, columns = (_axis(size, unit) for size, unit in zip(block, micro, strict=True))
+    near = sorted(product(rows, depths, columns), key=lambda other: (_distance(block, other), other))
     found: list[Block] = []
     for other in near:
         if (
@@ -160,7 +160,8 @@ def _problem_cannot_fit(problem: MatmulProblem, target: Target, cols: int | None
 def nearest_shapes(problem: MatmulProblem, target: Target, cols: int | None) -> Iterator[Block]:
     """Yield, for each axis that one can shorten to get there, the longest shape found that does fit.
 
-    Along an axis the size is halved until something fits and then grown again by ever smaller steps, each tried.
+    Along an axis the size is halved until something fits and then grown again by ever smaller steps, each
+    tried.
     """
     whole = (problem.m, problem.k, problem.n)
     for axis in range(3):

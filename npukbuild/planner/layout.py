@@ -1,7 +1,7 @@
 """Layout changes on the memtile's ends, as (size, stride) dimensions over one block, outermost first.
 
-``aie::mmul`` wants its operands as row-major tiles; host matrices are plain row-major. The memtile has the four
-address dimensions that the change takes (a shim and a core have three).
+``aie::mmul`` wants its operands as row-major tiles; host matrices are plain row-major. The memtile has the
+four address dimensions that the change takes (a shim and a core have three).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a scheme obeys every limit of its target: what it breaks, in words and numbers.
 
-The limits come from the array model (``npukbuild/targets/*.toml``). Anything that follows from the fixed shape
-of our designs is checked all the same, so that an array model with other numbers is still planned rightly.
+The limits come from the array model (``npukbuild/targets/*.toml``). Anything that follows from the fixed
+shape of our designs is checked all the same, so that an array model with other numbers is planned rightly.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _memory_violations(scheme: Scheme) -> list[str]:
         room = static_room(_sizes(items), STACK_BYTES, core.data_bytes, core.banks)
         if room < STATIC_BYTES:
             found.append(
-                f"L1: {arithmetic(items, core.data_bytes)}, but only {room:,} bytes are left behind the highest "
-                f"buffer for the program's constants ({STATIC_BYTES:,} needed)"
+                f"L1: {arithmetic(items, core.data_bytes)}, but only {room:,} bytes are left behind the "
+                f"highest buffer for the program's constants ({STATIC_BYTES:,} needed)"
             )
     for column in range(scheme.columns):
         here = mem_items(scheme, column)
@@ -111,8 +111,8 @@ def _descriptor_violations(scheme: Scheme) -> list[str]:
     ):
         if elements * width // WORD > target.core.length_words:
             found.append(
-                f"{letter}'s block of {elements * width // WORD:,} words exceeds the {target.core.length_words:,} "
-                f"words of one core descriptor"
+                f"{letter}'s block of {elements * width // WORD:,} words exceeds the "
+                f"{target.core.length_words:,} words of one core descriptor"
             )
     for what, size_ in (("m/r", scheme.m // r), ("k/s", scheme.k // s), ("n/t", scheme.n // t)):
         if size_ > target.mem.dim_size:
@@ -127,12 +127,12 @@ def _descriptor_violations(scheme: Scheme) -> list[str]:
 def _schedule_words(scheme: Scheme) -> str:
     size, out = scheme.element_bytes
     shim = scheme.target.shim
-    padded_m, padded_k, padded_n = scheme.padded
+    _, padded_k, padded_n = scheme.padded
     return (
         f"no shim descriptor can walk the host's matrices: row pitches {padded_k * size // WORD:,} (A) and "
-        f"{padded_n * max(size, out) // WORD:,} (B, C) words of at most {shim.stride_words:,}; runs of "
-        f"{scheme.k * size // WORD:,} and {scheme.n * max(size, out) // WORD:,} words of at most {shim.wrap[0]:,}; "
-        f"{scheme.rows * scheme.m:,} rows of C per task of at most {shim.wrap[1]:,}"
+        f"{padded_n * max(size, out) // WORD:,} (B, C) words of at most {shim.stride_words:,}; "
+        f"runs of {scheme.k * size // WORD:,} and {scheme.n * max(size, out) // WORD:,} words of at most "
+        f"{shim.wrap[0]:,}; {scheme.rows * scheme.m:,} rows of C per task of at most {shim.wrap[1]:,}"
     )
 
 
@@ -185,8 +185,8 @@ def _host_violations(scheme: Scheme) -> list[str]:
 def tile_uses(scheme: Scheme) -> tuple[TileUse, ...]:
     """Return what the shim and the memtile of every column and (once) a core use.
 
-    A link's memtile side has ``depth`` BDs per sub-block: a distribute has them on its way in, a join on its way
-    out. Channels are given out in the order of the design's text: A, B, then C.
+    A link's memtile side has ``depth`` BDs per sub-block: a distribute has them on its way in, a join on its
+    way out. Channels are given out in the order of the design's text: A, B, then C.
     """
     uses = []
     for column in range(scheme.columns):

@@ -85,8 +85,8 @@ def static_room(sizes: Sequence[int], stack: int, capacity: int, banks: int) -> 
 
     mlir-aie places buffers bank by bank first (largest first, round robin over the banks, the stack at the
     start of bank 0, no buffer across a bank's end) and packs them one after the other where that fails
-    (lib/Dialect/AIE/Transforms/AIEAssignBuffers.cpp); the data region of the linker script begins at the end of
-    the highest buffer (lib/Targets/AIETargetLdScript.cpp).
+    (lib/Dialect/AIE/Transforms/AIEAssignBuffers.cpp); the data region of the linker script begins at the end
+    of the highest buffer (lib/Targets/AIETargetLdScript.cpp).
 
     Args:
         sizes: Bytes of every single buffer.

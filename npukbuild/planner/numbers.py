@@ -101,7 +101,7 @@ def design_numbers(plan: MatmulPlan) -> dict[str, Any]:
         "function": by_kind | ({"finish": finish} if finish else {}),
         "memref": _memrefs(scheme),
         "memrefs": _host_memrefs(plan),
-        "depth": {"a": scheme.a_depth, "b": scheme.b_depth, "c": scheme.c_depth},
+        "depth": _depths(scheme),
         "dims": {"a": a_dims(scheme), "b": b_dims(scheme), "c": c_dims(scheme)},
         "program": scheme.program,
         "k_blocks": scheme.k_blocks,
@@ -110,6 +110,21 @@ def design_numbers(plan: MatmulPlan) -> dict[str, Any]:
         "forever": FOREVER,
         "stack": STACK_BYTES,
         "operations": operations(scheme, plan.schedule),
+    }
+
+
+def _depths(scheme: Scheme) -> dict[str, str]:
+    """Return the depths as the dialect spells them.
+
+    A link of one fifo to one takes its memtile buffers from the fifo that comes in, so where a single core's
+    C has one buffer in L1 its two in L2 have to be asked for; a join takes them from the fifo that goes out.
+    """
+    alone = scheme.rows == 1 and scheme.c_depth == 1
+    return {
+        "a": f"{scheme.a_depth} : i32",
+        "b": f"{scheme.b_depth} : i32",
+        "c": "[1, 2]" if alone else f"{scheme.c_depth} : i32",
+        "joined": "2 : i32",
     }
 
 
@@ -194,19 +209,19 @@ def _about(plan: MatmulPlan) -> list[str]:
     padded = scheme.padded
     b = "B" if problem.b_layout == "row" else "B^T (stored N x K)"
     sums = {"f32": "float32", "i32": "int32"}[problem.acc_dtype]
-    lines = [
-        f"{plan.name}: C[{problem.m},{problem.n}] = A[{problem.m},{problem.k}] * {b}; {problem.dtype} in, "
-        f"{problem.out_dtype} out, {sums} sums; one call."
-    ]
+    product = f"C[{problem.m},{problem.n}] = A[{problem.m},{problem.k}] * {b}"
+    types = f"{problem.dtype} in, {problem.out_dtype} out, {sums} sums"
+    lines = [f"{plan.name}: {product}; {types}; one call."]
     if padded != (problem.m, problem.k, problem.n):
         lines.append(f"The host pads to M x K x N = {' x '.join(str(size) for size in padded)} with zeros.")
     lines.append(
-        f"{scheme.columns} x {scheme.rows} cores (columns x rows), each on blocks of {scheme.m} x {scheme.k} x "
-        f"{scheme.n} (m x k x n): {scheme.m_blocks} x {scheme.k_blocks} x {scheme.n_blocks} blocks."
+        f"{scheme.columns} x {scheme.rows} cores (columns x rows), each on blocks of "
+        f"{scheme.m} x {scheme.k} x {scheme.n} (m x k x n): "
+        f"{scheme.m_blocks} x {scheme.k_blocks} x {scheme.n_blocks} blocks."
     )
     lines.append(_flow(scheme))
     lines.append(
-        f"Memtile DMA turns row-major into tiles of {' x '.join(map(str, scheme.micro))} (r x s x t) and back."
+        f"Memtile DMA: row-major to tiles of {' x '.join(map(str, scheme.micro))} (r x s x t) and back."
     )
     items = " + ".join(str(item) for item in core_items(scheme))
     lines.append(f"L1: {items} + stack {STACK_BYTES:,} = {l1_bytes(scheme):,} bytes.")
@@ -220,4 +235,6 @@ def _flow(scheme: Scheme) -> str:
         return "The B block stays in L1 while all blocks of M go by; A and C are streamed."
     if scheme.cores == 1:
         return "A, B and C are streamed through the memtile."
-    return "A is broadcast along the core rows, B up the columns; the C blocks of a column are joined in its memtile."
+    return (
+        "A is broadcast along the core rows, B up the columns; a column's C blocks are joined in its memtile."
+    )

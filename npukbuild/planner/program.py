@@ -1,9 +1,9 @@
 """An upper estimate of a core's program size.
 
 No tool refuses a program that is too long for the 16 KB of program memory, so the planner estimates it: the
-inner loop in instructions of at most 16 bytes, with a prologue and an epilogue as long as a software-pipelined
-loop has them, plus fixed parts for the C runtime and for each call and lock operation in the core's loop nest.
-The true size is checked once the object exists.
+inner loop in instructions of at most 16 bytes, with a prologue and an epilogue as long as a software-
+pipelined loop has them, plus fixed parts for the C runtime and for each call and lock operation in the core's
+loop nest. The true size is checked once the object exists.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Timed = tuple["Scheme", Prediction]
 
 LAUNCH_SHARE = 0.5
-"""A call that one column gets done within this part of its launch on top of it is dominated by the launch: one
+"""A call whose work one column gets done within this part of its launch is dominated by the launch: one
 column does it, on the fewest cores that do, and the rest of the array is left to others."""
 
 CLOSE = 1.02
@@ -26,8 +26,8 @@ PADDING = 1.02
 """A plan that pads must be faster by this factor than one that takes the caller's matrices as they are."""
 
 MAC_LATENCY = 5
-"""Cycles until an accumulator can be used again, estimated from the pipeline's depth (load-use latency is 6-7):
-an inner loop with fewer independent accumulator tiles than this waits."""
+"""Cycles until an accumulator can be used again, estimated from the pipeline's depth (load-use latency is
+6-7): an inner loop with fewer independent accumulator tiles than this waits."""
 
 
 def predicted(scheme: Scheme, tasks: int) -> Prediction:
@@ -103,8 +103,9 @@ def fastest_first(found: Iterable[Timed]) -> list[Timed]:
 def by_choice(ordered: Sequence[Timed]) -> list[Timed]:
     """Return the entries of ``ordered`` (fastest first) in the order in which they would be chosen.
 
-    Where a column's work takes no more than :data:`LAUNCH_SHARE` of the launch, the schemes on the fewest cores of
-    one column come first, the simplest of the about equally fast ones at their head. Otherwise time decides.
+    Where a column's work takes no more than :data:`LAUNCH_SHARE` of the launch, the schemes on the fewest
+    cores of one column come first, the simplest of the about equally fast ones at their head. Otherwise time
+    decides.
     """
     enough = [
         entry

@@ -5,8 +5,8 @@ enters through one column and is broadcast along the row, B for column j enters 
 broadcast up the column, the C blocks of a column are joined in its memtile. One *step* of the grid makes
 rows*m x columns*n elements of C; the problem is padded to whole steps.
 
-With a single block of K (``k_blocks == 1``) one operand may stay in L1 (``resident``) while the other streams:
-``"a"`` keeps the A block while all blocks of N go by, ``"b"`` keeps B while all blocks of M go by.
+With a single block of K (``k_blocks == 1``) one operand may stay in L1 (``resident``) while the other
+streams: ``"a"`` keeps the A block while all blocks of N go by, ``"b"`` keeps B while all of M go by.
 """
 
 from __future__ import annotations
@@ -178,9 +178,9 @@ def register_blocking(tile_rows: int, tile_columns: int, tile_bits: int, registe
     best = (1, 1)
     for rows in (4, 2, 1):
         for columns in (4, 2, 1):
-            fits = rows * columns * tile_bits <= budget
-            if fits and tile_rows % rows == 0 and tile_columns % columns == 0:
-                # Of equal areas the squarest needs the fewest loads, then the taller one.
-                if (rows * columns, -abs(rows - columns)) > (best[0] * best[1], -abs(best[0] - best[1])):
-                    best = (rows, columns)
+            divides = tile_rows % rows == 0 and tile_columns % columns == 0
+            # Of equal areas the squarest needs the fewest loads, then the taller one.
+            larger = (rows * columns, -abs(rows - columns)) > (best[0] * best[1], -abs(best[0] - best[1]))
+            if divides and larger and rows * columns * tile_bits <= budget:
+                best = (rows, columns)
     return best

@@ -1,8 +1,8 @@
 """The search: which blocks and grids are worth a look, which of them are legal, which is best.
 
-A rough closed form ranks pairs (m, n) on every grid; the best of each are timed by the calibrated model with the
-deepest blocks of K that fit, and from the fastest of those the search walks downhill over neighbouring sizes.
-What is chosen is then held against every limit; if it breaks one, the next best is taken.
+A rough closed form ranks pairs (m, n) on every grid; the best of each are timed by the calibrated model with
+the deepest blocks of K that fit, and from the fastest of those the search walks downhill over neighbouring
+sizes. What is chosen is then held against every limit; if it breaks one, the next best is taken.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 Timed = tuple[Scheme, "Prediction"]
 
 LONGEST = 256
-"""Largest block along M or N that the search looks at: C's rows of a column, 4 x m, have to stay below the shim's
-1023, and longer blocks leave L1 no room for the other operand."""
+"""Largest block along M or N that the search looks at: C's rows of a column, 4 x m, have to stay within the
+shim's 1023, and longer blocks leave L1 no room for the other operand."""
 
 SEEDS = 10
 """Pairs (m, n) per grid that the model times before the walk."""
@@ -260,8 +260,8 @@ def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Ite
 def sizes(total: int, unit: int) -> tuple[int, ...]:
     """Return block sizes, multiples of ``unit``, that cover ``total`` elements well.
 
-    Those of a few equal parts (rounded to the micro-tile, and to four of them, which is what the register block
-    likes) and round ones.
+    Those of a few equal parts (rounded to the micro-tile, and to four of them, which is what the register
+    block likes) and round ones.
     """
     wide = 4 * unit
     found: set[int] = set()

@@ -1,8 +1,9 @@
 """The runtime sequence: which blocks each task moves, with which descriptor, and what is waited for.
 
-All streams of a group are one task each. Groups take turns with two sets of descriptor ids, and before a set is
-used again the C of the group that had it is awaited on every column: C of a group cannot be complete before all
-of its A and B have been read, so no descriptor is written while it lives and no queue holds more than two tasks.
+All streams of a group are one task each. Groups take turns with two sets of descriptor ids, and before a set
+is used again the C of the group that had it is awaited on every column: C of a group cannot be complete
+before all of its A and B have been read, so no descriptor is written while it lives and no queue holds more
+than two tasks.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ ID_SETS = ((0, 1, 2), (8, 9, 10))
 class Schedule:
     """Order of the blocks and how they are cut into groups.
 
-    ``j_inner``: the blocks of one row of blocks follow each other (N innermost); otherwise those of one column.
-    A group spans ``outer_step`` x ``inner_step`` of the ``outer`` x ``inner`` blocks (less at the end).
+    ``j_inner``: the blocks of one row of blocks follow each other (N innermost); otherwise those of one
+    column. A group spans ``outer_step`` x ``inner_step`` of the ``outer`` x ``inner`` blocks, less at
+    the end.
     """
 
     j_inner: bool
@@ -140,7 +142,7 @@ def operations(scheme: Scheme, plan: Schedule) -> Iterator[Task | WaitFor | Rema
             yield Remark(f"group {number - len(ID_SETS)} has finished: its descriptor ids may be used again")
             yield from waits
         ids = ID_SETS[number % len(ID_SETS)]
-        yield Remark(_describe(scheme, number, group, ids))
+        yield Remark(_describe(number, group, ids))
         yield from _tasks(scheme, group, ids, j_inner=plan.j_inner)
     for _ in range(min(len(ID_SETS), plan.count)):
         yield from waits
@@ -161,7 +163,7 @@ def _tasks(scheme: Scheme, group: Group, ids: tuple[int, int, int], *, j_inner: 
         yield Task("B", f"b{column}_l3", ids[2], b)
 
 
-def _describe(scheme: Scheme, number: int, group: Group, ids: tuple[int, int, int]) -> str:
+def _describe(number: int, group: Group, ids: tuple[int, int, int]) -> str:
     rows = _span("row block", group.i, group.ni)
     columns = _span("column block", group.j, group.nj)
     return f"group {number}: {rows}, {columns}, descriptors {ids[0]}-{ids[2]}"

@@ -113,7 +113,7 @@ def _place(offset: int, nest: Sequence[Loop], element_bytes: int, shim: TileLimi
 
 
 def a_transfer(scheme: Scheme, group: Group, rows: Sequence[int], *, j_inner: bool) -> Transfer | None:
-    """Return the transfer of A for neighbouring core ``rows``: once per block (once at all if A stays in L1)."""
+    """Return the transfer of A for neighbouring core ``rows``: per block, or once if A stays in L1."""
     _, depth, _ = scheme.padded
     step = scheme.rows * scheme.m * depth
     body = [(scheme.k_blocks, scheme.k), (len(rows) * scheme.m, depth), (scheme.k, 1)]

@@ -1,4 +1,4 @@
-"""From a plan to proof: render it, lower it, count it, compile its kernel and run it against the reference."""
+"""From a plan to proof: render, lower and count it, compile its kernel, run it against the reference."""
 
 from __future__ import annotations
 
