@@ -89,7 +89,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     rows["L2"] = f"{plan['l2_bytes']:,} of {target.mem.data_bytes:,} bytes per memtile"
     rows["check"] = (
         f"{verdict['status']} on the {verdict['device']}: {_count(len(verdict['inputs']), 'input')}, "
-        f"largest error {verdict['max_error']:.3g} (bound {verdict['bound']:.3g})"
+        f"largest error {_of_bound(verdict)}"
     )
     rows["time"] = f"{plan['prediction']['total_us']:,.1f} us per call, estimated"
     rows["folder"] = report["artifact"]
@@ -99,6 +99,14 @@ def summary(report: dict[str, Any]) -> list[str]:
     if not report["xclbin"]:
         lines.append(f"  {'':<8}to build it: npukbuild toolchain install")
     return lines
+
+
+def _of_bound(verdict: dict[str, Any]) -> str:
+    if verdict["bound"] == 0:
+        return (
+            f"{verdict['max_error']:g}: exact" if verdict["max_error"] == 0 else f"{verdict['max_error']:.3g}"
+        )
+    return f"{verdict['max_error'] / verdict['bound']:.0%} of its bound"
 
 
 def _padded(arguments: list[dict[str, Any]]) -> str:

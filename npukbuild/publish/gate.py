@@ -60,9 +60,7 @@ def refusals(artifact: ArtifactFolder, verdict: Mapping[str, Any], channel: str)
             found.append(f"{name} changed after the check")
     if not present:
         found.append("it has no design, kernel or XCLBIN")
-    if changed := [
-        name for name in artifact.changed_files() if name not in present and name != "verdict.json"
-    ]:
+    if changed := [name for name in artifact.changed_files() if name not in present]:
         found.append(f"changed after the build: {', '.join(changed)}")
     if channel == "stable":
         if verdict["device"] != "npu":

@@ -52,7 +52,7 @@ def open_session(release: Release, device: str) -> Session:
 
 
 def _npu(release: Release, *, required: bool) -> Session | None:
-    from npukbuild.smoke.npu import NpuKernel, find_runner, npu_present
+    from npukbuild.toolchain.runner_python import npu_present
 
     if "kernel.xclbin" not in release.files:
         if required:
@@ -62,10 +62,11 @@ def _npu(release: Release, *, required: bool) -> Session | None:
         return None
     if not required and not npu_present():
         return None
-    runner = find_runner()
-    return NpuKernel(
-        release.files["kernel.xclbin"], release.files["insts.bin"], release.manifest["abi"], runner
-    )
+    from npukbuild.kernels.abi import Abi
+    from npukbuild.smoke.npu import NpuKernel
+
+    abi = Abi.from_dict(release.manifest["abi"])
+    return NpuKernel(release.files["kernel.xclbin"], release.files["insts.bin"], abi)
 
 
 def _simulator(release: Release) -> Session:

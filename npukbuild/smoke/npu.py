@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from npukbuild.errors import BusyError, DeviceError, DeviceHungError
 from npukbuild.toolchain.runner_python import find_runner_python
@@ -85,7 +85,7 @@ class NpuKernel:
             self._cleanup.close()
             raise
 
-    def __enter__(self) -> NpuKernel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

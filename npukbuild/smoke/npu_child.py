@@ -7,12 +7,16 @@ It never waits for ever on its own, but ``run.wait`` holds the GIL and may hang 
 keeps the deadline and kills us.
 """
 
+from __future__ import annotations
+
 import json
 import mmap
 import os
 import struct
 import sys
 import time
+from pathlib import Path
+from typing import Any, BinaryIO
 
 OPCODE = 3  # the instruction stream is in a buffer (XRT's DPU calling convention)
 FIRST_DATA_ARGUMENT = 3  # after opcode, instructions, and their count
@@ -40,7 +44,7 @@ class Refused(Exception):
 class Loaded:
     """One XCLBIN on the device with its buffers."""
 
-    def __init__(self, pyxrt, request):
+    def __init__(self, pyxrt: Any, request: dict[str, Any]) -> None:
         self.pyxrt = pyxrt
         self.device = _open_device(pyxrt, request.get("device", 0))
         xclbin = pyxrt.xclbin(request["xclbin"])
@@ -49,8 +53,8 @@ class Loaded:
         if count is not None and count < wanted:
             # pyxrt drops surplus arguments without a word, and the kernel then works on nothing.
             raise Refused(
-                "kernel %s takes %d arguments, %d would be passed: %d buffers are too many"
-                % (name, count, wanted, wanted - count)
+                f"kernel {name} takes {count} arguments, {wanted} would be passed: "
+                f"{wanted - count} buffers are too many"
             )
         self.device.register_xclbin(xclbin)
         self.context = pyxrt.hw_context(self.device, xclbin.get_uuid())
@@ -59,22 +63,22 @@ class Loaded:
         self._load_instructions(request["insts"])
         self.buffers = [self._buffer(index, entry) for index, entry in enumerate(request["arguments"])]
 
-    def _load_instructions(self, path):
-        with open(path, "rb") as file:
-            words = file.read()
+    def _load_instructions(self, path: str) -> None:
+        words = Path(path).read_bytes()
         bo = self.pyxrt.bo(self.device, len(words), self.pyxrt.bo.cacheable, self.kernel.group_id(1))
         bo.write(words, 0)
         bo.sync(self.pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, len(words), 0)
         self.instructions, self.instruction_bytes = bo, len(words)
 
-    def _buffer(self, index, entry):
+    def _buffer(self, index: int, entry: dict[str, Any]) -> dict[str, Any]:
         group = self.kernel.group_id(FIRST_DATA_ARGUMENT + index)
         bo = self.pyxrt.bo(self.device, entry["bytes"], self.pyxrt.bo.host_only, group)
-        with open(entry["path"], "r+b") as file:
+        with Path(entry["path"]).open("r+b") as file:
             shared = mmap.mmap(file.fileno(), entry["bytes"])
         return {"bo": bo, "shared": shared, "bytes": entry["bytes"], "direction": entry["direction"]}
 
-    def call(self, timeout_ms):
+    def call(self, timeout_ms: int) -> dict[str, Any]:
+        """Upload every buffer, run once, download the outputs; return state and microseconds."""
         direction = self.pyxrt.xclBOSyncDirection
         for buffer in self.buffers:
             # Outputs go up as well: they carry the parent's poison, so that what is not written shows.
@@ -94,7 +98,7 @@ class Loaded:
         return {"state": state, "name": STATES.get(state, "unknown"), "us": microseconds}
 
 
-def _open_device(pyxrt, index):
+def _open_device(pyxrt: Any, index: int) -> Any:
     for attempt in range(OPEN_ATTEMPTS):
         try:
             return pyxrt.device(index)
@@ -105,13 +109,13 @@ def _open_device(pyxrt, index):
     raise AssertionError
 
 
-def _find_kernel(xclbin, wanted):
+def _find_kernel(xclbin: Any, wanted: str | None) -> tuple[str, int | None]:
     kernels = list(xclbin.get_kernels())
     names = [kernel.get_name() for kernel in kernels]
     if not kernels:
         raise Refused("the XCLBIN holds no kernel")
     if wanted and wanted not in names:
-        raise Refused("the XCLBIN holds the kernels %s, not %s" % (", ".join(names), wanted))
+        raise Refused(f"the XCLBIN holds the kernels {', '.join(names)}, not {wanted}")
     kernel = kernels[names.index(wanted)] if wanted else kernels[0]
     count = kernel.get_num_arguments() if hasattr(kernel, "get_num_arguments") else None
     if count is None and hasattr(kernel, "get_num_args"):
@@ -119,7 +123,8 @@ def _find_kernel(xclbin, wanted):
     return kernel.get_name(), count
 
 
-def read_frame(stream):
+def read_frame(stream: BinaryIO) -> Any:
+    """Return the next request, None at the end."""
     head = stream.read(4)
     if len(head) < 4:
         return None
@@ -127,16 +132,18 @@ def read_frame(stream):
     return json.loads(stream.read(length).decode("utf-8"))
 
 
-def write_frame(stream, value):
+def write_frame(stream: BinaryIO, value: Any) -> None:
+    """Send one answer."""
     data = json.dumps(value).encode("utf-8")
     stream.write(struct.pack(">I", len(data)) + data)
     stream.flush()
 
 
-def serve(requests, answers):
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until the parent closes."""
     import pyxrt
 
-    loaded = None
+    loaded: Any = None
     while True:
         request = read_frame(requests)
         if request is None or request["do"] == "close":
@@ -144,17 +151,18 @@ def serve(requests, answers):
         try:
             if request["do"] == "load":
                 loaded = Loaded(pyxrt, request)
-                answer = {"kernel": loaded.name}
+                answer: dict[str, Any] = {"kernel": loaded.name}
             else:
                 answer = loaded.call(request["timeout_ms"])
         except Refused as error:
             answer = {"refused": str(error)}
         except Exception as error:
-            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+            answer = {"error": f"{type(error).__name__}: {error}"}
         write_frame(answers, answer)
 
 
-def main():
+def main() -> None:
+    """Take stdout for ourselves, so that nothing XRT prints can be read as an answer, and serve."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.path[:0] = [path for path in sys.argv[1:] if path]

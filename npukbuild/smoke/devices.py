@@ -1,0 +1,92 @@
+"""Loading an artifact on the device that is asked for, or on the best there is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from npukbuild.smoke.artifact import ArtifactFolder
+    from npukbuild.smoke.harness import LoadedKernel
+
+DEVICES = ("auto", "npu", "simulator")
+_PARAMETERS = Path("/sys/module/amdxdna/parameters")
+
+
+@contextlib.contextmanager
+def loaded_on(
+    artifact: ArtifactFolder, device: str, *, runner_python: Path | None = None
+) -> Iterator[tuple[LoadedKernel, dict[str, Any]]]:
+    """Give the loaded kernel and what is known of the device; ``auto`` takes the NPU where it can.
+
+    Raises:
+        DeviceError: ``npu`` was asked for and there is none, or the artifact has no XCLBIN.
+    """
+    has_xclbin = (artifact.path / "kernel.xclbin").is_file()
+    if device == "npu" and not has_xclbin:
+        raise DeviceError(
+            f"{artifact.name} has no XCLBIN",
+            why="it was built without the toolchain",
+            hint="npukbuild toolchain install, then build it again",
+        )
+    from npukbuild.toolchain.runner_python import find_runner_python, npu_present
+
+    if device == "npu" or (device == "auto" and has_xclbin and npu_present()):
+        from npukbuild.smoke.npu import NpuKernel
+
+        runner = find_runner_python(runner_python)
+        xclbin = (artifact.path / "kernel.xclbin").read_bytes()
+        insts = (artifact.path / "insts.bin").read_bytes()
+        with NpuKernel(xclbin, insts, artifact.abi, runner=runner) as kernel:
+            yield kernel, {"runner": runner.as_dict(), **npu_environment()}
+        return
+    from npukbuild.smoke.kernel_check import load_on_simulator
+
+    yield load_on_simulator(artifact), {}
+
+
+def npu_environment() -> dict[str, Any]:
+    """Return driver, firmware and power mode as the system tells them; what it does not tell is left out."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        found["driver"] = Path("/sys/module/amdxdna/version").read_text(encoding="utf-8").strip()
+    for name in ("timeout_in_sec", "tdr_timeout_ms"):
+        with contextlib.suppress(OSError):
+            found[name] = (_PARAMETERS / name).read_text(encoding="utf-8").strip()
+    with contextlib.suppress(OSError):
+        profile = Path("/sys/firmware/acpi/platform_profile").read_text(encoding="utf-8").strip()
+        found["platform_profile"] = profile
+    found.update(_from_xrt_smi())
+    return found
+
+
+def _from_xrt_smi() -> dict[str, Any]:
+    """Ask xrt-smi: it writes JSON only to a file, and its text form has changed three times."""
+    tool = shutil.which("xrt-smi") or shutil.which("xrt-smi", path="/opt/xilinx/xrt/bin")
+    if tool is None:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="npukbuild-smi-") as work:
+        report = Path(work) / "report.json"
+        with contextlib.suppress(
+            OSError, subprocess.SubprocessError, ValueError, KeyError, IndexError, TypeError
+        ):
+            subprocess.run(
+                [tool, "examine", "-r", "all", "-f", "JSON", "-o", str(report)],
+                capture_output=True, timeout=20, check=False,
+            )  # fmt: skip
+            said = json.loads(report.read_text(encoding="utf-8"))
+            device = said["system"]["host"]["devices"][0] if "system" in said else said["host"]["devices"][0]
+            return {
+                "device": device.get("name"), "firmware": device.get("firmware_version"),
+                "xrt": (said.get("host") or said["system"]["host"]).get("xrt", {}).get("version"),
+            }  # fmt: skip
+    return {}
