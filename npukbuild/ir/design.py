@@ -150,7 +150,8 @@ class Channel:
     """A DMA channel with the chain it is given at configuration time.
 
     ``repeat`` is the number of *further* starts of the chain (``repeat_count`` of ``aie.dma_start``).
-    A channel that only runtime tasks use has no descriptors.
+    A channel that only runtime tasks use has no descriptors. Several entries for one channel are tasks that
+    wait in its queue, in this order.
     """
 
     tile: TileId

@@ -303,8 +303,8 @@ class Limits:
                 self.over("streams", what, total, each * self.target.columns)
                 if total <= each * self.target.columns:
                     self.warnings.extend(
-                        f"{count} streams {direction} between rows {row} and {row + 1} of column {column}, it has "
-                        f"{each}: the router must take a detour"
+                        f"{count} streams {direction} between rows {row} and {row + 1} of column {column}, "
+                        f"it has {each}: the router must take a detour"
                         for column, count in counts.items()
                         if count > each
                     )

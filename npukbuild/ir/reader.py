@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyExcepti
 
 from npukbuild.errors import DesignError
 from npukbuild.ir.design import Location
-from npukbuild.ir.dialects import aie_ops, aie_types, aiex_ops, base, dma_ops, fifo_ops, standard
+from npukbuild.ir.dialects import aie_ops, aie_types, aiex_ops, dma_ops, fifo_ops, standard
 from npukbuild.ir.dialects.base import DesignOp, location_of
 
 if TYPE_CHECKING:
@@ -84,12 +84,8 @@ class _UnknownOperationError(ParseError):
 @cache
 def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
     def of(*modules: Any) -> list[Any]:
-        found = []
-        for module in modules:
-            for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, DesignOp) and "name" in vars(value):
-                    found.append(value)
-        return found
+        values = [value for module in modules for value in vars(module).values()]
+        return [value for value in values if _is_operation(value)]
 
     def aie() -> Dialect:
         attributes = [value for value in vars(aie_types).values() if _is_attribute(value)]
@@ -112,6 +108,10 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
         ("vector", lambda: _import("vector", "Vector")),
         ("dlti", lambda: _import("dlti", "DLTI")),
     )
+
+
+def _is_operation(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, DesignOp) and "name" in vars(value)
 
 
 def _is_attribute(value: Any) -> bool:
@@ -211,6 +211,3 @@ def _verify(module: ModuleOp) -> None:
             where=str(where) if where else None,
             details=[f"{place}: {text}" for place, text in problems[1:]],
         )
-
-
-__all__ = ["DesignParser", "base", "make_context", "read_design"]

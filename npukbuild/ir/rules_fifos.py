@@ -165,7 +165,7 @@ def _check_link(state: State, link: Link) -> None:
 
 
 def _check_slices(state: State, link: Link, parts: tuple[str, ...]) -> None:
-    """Slices follow each other without overlap, and each is as long as its fifo's object (or more of them)."""
+    """Slices follow each other without overlap, and each is as long as its fifo's object."""
     error = state.problems.error
     big = state.fifos[link.outs[0] if link.is_join else link.ins[0]]
     size = (big.type if link.is_join else big.consumer_type).elements

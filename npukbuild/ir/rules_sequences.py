@@ -79,7 +79,7 @@ def check_descriptor(
         error(
             f"{what} reaches past its end",
             loc,
-            why=f"elements {descriptor.offset}..{descriptor.offset + descriptor.length - 1} of {kind.elements}",
+            why=f"{descriptor.length} elements from {descriptor.offset} on, it has {kind.elements}",
         )
     if descriptor.packet is not None and not 0 <= descriptor.packet[1] < state.target.streams["packet_ids"]:
         error(
@@ -297,7 +297,7 @@ def _check_ids(state: State, sequence: Sequence) -> None:
                     state.problems.error(
                         f"descriptor {key[1]} of {key[0]} is written while it may still be in use",
                         op.loc,
-                        why=f"it was started in line {earlier.loc.line if earlier.loc else 0}, no wait between",
+                        why=f"it was started at {earlier.loc}, with no wait in between",
                         hint="use another id, or wait first",
                     )
                 since[key] = op

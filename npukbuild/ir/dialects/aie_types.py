@@ -94,13 +94,28 @@ class PacketInfoAttr(Data[tuple[int, int]]):
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> tuple[int, int]:
-        """Parse the two named numbers."""
-        kind, ident = _pair(parser, "pkt_type", "pkt_id")
-        return kind, ident
+        """Parse the two named numbers, in either order."""
+        return parse_packet(parser)
 
     def print_parameter(self, printer: Printer) -> None:
         """Print in the current spelling."""
         printer.print_string(f"<pkt_type = {self.data[0]}, pkt_id = {self.data[1]}>")
+
+
+def parse_packet(parser: AttrParser | Parser) -> tuple[int, int]:
+    """Parse ``<pkt_type = 0, pkt_id = 1>`` in either order; return (type, id)."""
+    found = {"pkt_type": 0, "pkt_id": 0}
+    parser.parse_punctuation("<")
+    while True:
+        key = parser.parse_identifier()
+        if key not in found:
+            parser.raise_error("expected pkt_type or pkt_id")
+        parser.parse_punctuation("=")
+        found[key] = parser.parse_integer()
+        if parser.parse_optional_punctuation(",") is None:
+            break
+    parser.parse_punctuation(">")
+    return found["pkt_type"], found["pkt_id"]
 
 
 def parse_dims(parser: AttrParser | Parser) -> tuple[Dim, ...]:

@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr
 from xdsl.irdl import irdl_op_definition
 
 from npukbuild.ir.dialects.aie_ops import SequenceOp
+from npukbuild.ir.dialects.aie_types import PacketInfoAttr, parse_packet
 from npukbuild.ir.dialects.base import (
     INDEX,
     DesignOp,
@@ -113,7 +114,7 @@ class AttributesOnlyOp(DesignOp):
 
 
 class ValuesOp(DesignOp):
-    """``op(%a, %b) {...} : i32, i32`` in newer designs, ``op {a = .., b = ..}`` or ``op(1, 2)`` in older ones.
+    """``op(%a, %b) {...} : i32, i32``; in older designs ``op {a = .., b = ..}`` or ``op(1, 2)``.
 
     ``FIELDS`` names the values in order. :meth:`field` gives a number or the SSA value.
     """
@@ -211,6 +212,13 @@ class BlockWriteOp(DesignOp):
         attributes = attributes_of(parser)
         parser.parse_punctuation(":")
         return cls.make(operands=[parser.resolve_operand(data, parser.parse_type())], attributes=attributes)
+
+
+@irdl_op_definition
+class WriteBdOp(AttributesOnlyOp):
+    """``aiex.npu.writebd {bd_id, buffer_length, ...}``: every field of a descriptor by name."""
+
+    name = "aiex.npu.writebd"
 
 
 @irdl_op_definition
@@ -341,6 +349,8 @@ class ConfigureTaskOp(DesignOp):
         given: dict[str, Any] = {"direction": StringAttr(word(parser))}
         comma(parser)
         given["channel"] = integer(parser)
+        if parser.parse_optional_punctuation(",") is not None:
+            given["packet"] = _packet(parser)
         parser.parse_punctuation(")")
         region = parser.parse_region()
         return cls.make(
@@ -394,15 +404,5 @@ def _entry(parser: Parser) -> int | SSAValue:
 
 
 def _packet(parser: Parser) -> Any:
-    from npukbuild.ir.dialects.aie_types import PacketInfoAttr
-
-    if parser.parse_optional_punctuation("<") is None:
-        return parser.parse_attribute()
-    numbers = []
-    for name in ("pkt_type", "pkt_id"):
-        parser.parse_keyword(name)
-        parser.parse_punctuation("=")
-        numbers.append(parser.parse_integer())
-        parser.parse_optional_punctuation(",")
-    parser.parse_punctuation(">")
-    return PacketInfoAttr((numbers[0], numbers[1]))
+    attribute = parser.parse_optional_attribute()
+    return attribute if attribute is not None else PacketInfoAttr(parse_packet(parser))

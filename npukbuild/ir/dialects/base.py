@@ -104,7 +104,8 @@ def attribute_text(value: Attribute | None) -> str | None:
     if isinstance(value, StringAttr):
         return str(value.data)
     if isinstance(value, SymbolRefAttr):
-        return str(value.string_value())
+        nested = [part.data for part in value.nested_references.data]
+        return ".".join([value.root_reference.data, *nested])
     return None
 
 

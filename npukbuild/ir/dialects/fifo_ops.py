@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr, SymbolRefAttr
+from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr, SymbolRefAttr, UnitAttr
 from xdsl.irdl import irdl_op_definition
 
 from npukbuild.ir.dialects.aie_ops import dense_value
@@ -102,7 +102,10 @@ class ObjectFifoLinkOp(DesignOp):
         parser.parse_punctuation("(")
         source: list[Any] = []
         dest: list[Any] = []
-        if parser.parse_optional_punctuation(")") is None:
+        given: dict[str, Any] = {}
+        if parser.parse_optional_punctuation(")") is not None:
+            given["implied"] = UnitAttr()
+        else:
             source = listed(parser, lambda: integer(parser))
             dest = listed(parser, lambda: integer(parser))
             parser.parse_punctuation(")")
@@ -113,6 +116,7 @@ class ObjectFifoLinkOp(DesignOp):
                 fifoOuts=ArrayAttr(outs),
                 src_offsets=ArrayAttr(source),
                 dst_offsets=ArrayAttr(dest),
+                **given,
             )
         )
 

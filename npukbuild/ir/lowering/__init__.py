@@ -1,4 +1,4 @@
-"""Lowering: a design as written becomes what the hardware has, by the documented rules of the real compiler."""
+"""Lowering: a design as written becomes what the hardware has, by the real compiler's documented rules."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
 
-def lower(module: ModuleOp, *, allocation: str = "auto") -> Design:
+def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = None) -> Design:
     """Lower a design to buffers, locks, descriptors, channels and streams.
 
     Args:
         module: What :func:`npukbuild.ir.read_design` returns.
         allocation: ``auto``, ``bank-aware`` or ``basic-sequential``, as the compiler's ``--alloc-scheme``.
+        device: The device's symbol name, where the design has several.
 
     Returns:
         The lowered design. It may need more than its tiles have: :func:`npukbuild.ir.take_account` tells.
@@ -32,7 +33,7 @@ def lower(module: ModuleOp, *, allocation: str = "auto") -> Design:
     Raises:
         DesignError: The design breaks rules of its dialect; all of them, with lines.
     """
-    state = collect(module)
+    state = collect(module, device)
     rules.check_fifos(state)
     rules.check_uses(state)
     state.problems.check()

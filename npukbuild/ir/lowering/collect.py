@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from xdsl.dialects.builtin import (
@@ -42,7 +43,9 @@ def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
     if len(devices) > 1:
         names = ", ".join(str(device.sym) for device in devices)
         raise DesignError(
-            f"the design has {len(devices)} devices: {names}", where=str(location_of(devices[1]))
+            f"the design has {len(devices)} devices: {names}",
+            where=str(location_of(devices[1])),
+            hint="name one",
         )
     return devices[0]
 
@@ -62,9 +65,9 @@ def device_target(device: aie_ops.DeviceOp) -> Target:
         ) from None
 
 
-def collect(module: ModuleOp) -> State:
-    """Read the device's declarations into a :class:`State`."""
-    device = find_device(module)
+def collect(module: ModuleOp, name: str | None = None) -> State:
+    """Read the declarations of the device (the one called ``name``) into a :class:`State`."""
+    device = find_device(module, name)
     state = State(device, device_target(device), Problems())
     for op in device.body.walk():
         if isinstance(op, aie_ops.TileOp):
@@ -75,6 +78,8 @@ def collect(module: ModuleOp) -> State:
         reader = _READERS.get(type(op))
         if reader is not None:
             reader(state, op, position)
+        elif isinstance(op, dma_ops.DmaProgramOp):
+            _nested(state, op, position)
         elif isinstance(op, GlobalOp):
             state.globals[op.sym_name.data] = dense_words(op.initial_value)
         elif not isinstance(op, _LATER):
@@ -92,7 +97,7 @@ def array_of(kind: Attribute | None) -> Array:
     if isinstance(kind, ObjectFifoType | ObjectFifoSubviewType):
         kind = kind.element
     if not isinstance(kind, MemRefType):
-        raise ValueError(f"{kind} is not a memref")
+        raise ValueError(f"{kind} is not a memref")  # noqa: TRY004 - a wrong design, not a wrong call
     shape = tuple(int(size) for size in kind.get_shape())
     if any(size < 0 for size in shape):
         raise ValueError(f"{kind} has a dynamic shape")
@@ -117,8 +122,7 @@ def dense_words(value: Attribute | None) -> tuple[int, ...]:
     """Return the 32-bit words of a dense value."""
     if not isinstance(value, DenseIntOrFPElementsAttr):
         return ()
-    numbers = tuple(int(number) & 0xFFFFFFFF for number in value.get_values())
-    return numbers
+    return tuple(int(number) & 0xFFFFFFFF for number in value.get_values())
 
 
 def _tile(state: State, op: DesignOp) -> None:
@@ -141,7 +145,7 @@ def tile_of(state: State, value: SSAValue, op: Operation) -> TileId:
     return tile
 
 
-def _typed(state: State, kind: Attribute | None, op: Operation) -> Array:
+def _typed(kind: Attribute | None, op: Operation) -> Array:
     try:
         return array_of(kind)
     except ValueError as error:
@@ -149,7 +153,7 @@ def _typed(state: State, kind: Attribute | None, op: Operation) -> Array:
 
 
 def _buffer(state: State, op: DesignOp, position: int) -> None:
-    kind = _typed(state, op.results[0].type, op)
+    kind = _typed(op.results[0].type, op)
     tile = tile_of(state, op.operands[0], op)
     name = op.sym or f"_anonymous{sum(spec.name.startswith('_anonymous') for spec in state.buffers)}"
     if state.kind(tile) == "shim":
@@ -172,7 +176,7 @@ def _buffer(state: State, op: DesignOp, position: int) -> None:
 
 
 def _external(state: State, op: DesignOp, position: int) -> None:
-    kind = _typed(state, op.results[0].type, op)
+    kind = _typed(op.results[0].type, op)
     name = op.sym or f"ext_buffer_{sum(spec.external for spec in state.buffers)}"
     spec = BufferSpec(name, TileId(0, 0), kind, (position, 0, 0), loc=location_of(op), external=True)
     _unique(state, name, spec.loc)
@@ -229,14 +233,14 @@ def _argument(state: State, kind: Attribute, op: Operation) -> Array | str:
         shape = tuple(int(size) for size in kind.get_shape())
         if any(size < 0 for size in shape):
             return "memref"
-        return _typed(state, kind, op)
+        return _typed(kind, op)
     return str(kind)
 
 
 def _fifo(state: State, op: DesignOp, position: int) -> None:
     del position
     assert isinstance(op, fifo_ops.ObjectFifoOp)
-    kind = _typed(state, _unwrapped(op.attributes.get("elemType")), op)
+    kind = _typed(_unwrapped(op.attributes.get("elemType")), op)
     consumer = op.attributes.get("consumerElemType")
     name = op.sym or ""
     initial = op.attributes.get("initValues", op.attributes.get("init_values"))
@@ -248,7 +252,7 @@ def _fifo(state: State, op: DesignOp, position: int) -> None:
         consumers=consumers,
         depth=op.depths,
         type=kind,
-        consumer_type=kind if consumer is None else _typed(state, _unwrapped(consumer), op),
+        consumer_type=kind if consumer is None else _typed(_unwrapped(consumer), op),
         to_stream=tuple(op.data("dimensionsToStream") or ()),
         from_stream=tuple(layouts) + ((),) * (len(consumers) - len(layouts)),
         pads=tuple(op.data("padDimensions") or ()),
@@ -335,9 +339,30 @@ def _links(state: State) -> None:
             )
             continue
         repeat = next((state.fifos[name].repeat for name in outs if state.fifos[name].repeat), None)
-        state.links.append(
-            Link(ins, outs, op.offsets("src_offsets"), op.offsets("dst_offsets"), shared.pop(), repeat, loc)
-        )
+        source, dest = _offsets(state, op, ins, outs)
+        state.links.append(Link(ins, outs, source, dest, shared.pop(), repeat, loc))
+
+
+def _offsets(
+    state: State, op: fifo_ops.ObjectFifoLinkOp, ins: tuple[str, ...], outs: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the slices' offsets; the spelling before offsets existed lays them one behind the other."""
+    source, dest = op.offsets("src_offsets"), op.offsets("dst_offsets")
+    if not op.flag("implied"):
+        return source, dest
+    if len(ins) > 1:
+        source = tuple(accumulate((state.fifos[name].consumer_type.elements for name in ins[:-1]), initial=0))
+    elif len(outs) > 1:
+        dest = tuple(accumulate((state.fifos[name].type.elements for name in outs[:-1]), initial=0))
+    return source, dest
+
+
+def _nested(state: State, program: DesignOp, position: int) -> None:
+    """Read the buffers and locks that older designs declare inside a DMA program."""
+    for op in program.body.walk():
+        reader = _READERS.get(type(op)) if isinstance(op, _MEMORY) else None
+        if reader is not None:
+            reader(state, op, position)
 
 
 def _unexpected(state: State, op: Operation) -> None:
@@ -378,6 +403,8 @@ _READERS: dict[type[Any], Any] = {
     fifo_ops.ObjectFifoAllocateOp: _allocate,
     fifo_ops.ObjectFifoRegisterExternalBuffersOp: _register,
 }
+
+_MEMORY = (aie_ops.BufferOp, aie_ops.LockOp)
 
 _LATER = (
     aie_ops.TileOp,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from xdsl.ir import Block, Operation
 
+_HARMLESS = (aie_ops.EndOp, aie_ops.BufferOp, aie_ops.LockOp, dma_ops.NextBdOp)
+
 _ACTIONS: dict[str, Any] = {
     "Acquire": "acquire_eq",
     "AcquireGreaterEqual": "acquire_ge",
@@ -69,15 +71,9 @@ def _program(state: State, tile: TileId, program: DesignOp) -> Iterable[Channel]
                 following = op.successors[1]
             elif isinstance(op, dma_ops.DmaOp):
                 found.append(_channel(tile, op, _regions(state, op, tile)))
-            elif not isinstance(op, aie_ops.EndOp) and constant(op) is None:
+            elif not isinstance(op, _HARMLESS) and constant(op) is None:
                 raise DesignError(f"{op.name} outside of a descriptor", where=str(location_of(op)))
         block = following
-    taken: set[tuple[str, int]] = set()
-    for channel in found:
-        key = (channel.direction, channel.index)
-        if key in taken:
-            state.problems.error(f"channel {key[0]} {key[1]} of {tile} is started twice", channel.loc)
-        taken.add(key)
     return found
 
 
@@ -137,7 +133,7 @@ def descriptor_of(state: State, ops: list[Operation], tile: TileId) -> Descripto
             if found is not None:
                 raise DesignError("two descriptors in one block", where=str(location_of(op)))
             found = _plain(state, op)
-        elif not isinstance(op, dma_ops.NextBdOp | aie_ops.EndOp) and constant(op) is None:
+        elif not isinstance(op, _HARMLESS) and constant(op) is None:
             raise DesignError(
                 f"operation {op.name} is not supported in a DMA program", where=str(location_of(op))
             )

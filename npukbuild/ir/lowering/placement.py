@@ -1,4 +1,4 @@
-"""Addresses of buffers: bank-aware first, packed when that fails, as mlir-aie's ``aie-assign-buffers`` does."""
+"""Addresses of buffers: bank-aware first, packed when that fails, as mlir-aie's buffer assignment does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def place(state: State, allocation: str = "auto") -> dict[str, Buffer]:
             the compiler's ``--alloc-scheme`` values.
 
     Returns:
-        The buffers by name, in the order of the lowered text. A tile that is over-full is packed past its end:
-        the account reports it with the numbers.
+        The buffers by name, in the order of the lowered text. A tile that is over-full is packed past its
+        end: the account reports it with the numbers.
     """
     ordered = sorted(state.buffers, key=lambda spec: spec.order)
     addresses: dict[str, int] = {}

@@ -49,6 +49,8 @@ class Registers:
 
     words: dict[tuple[TileId, int], list[int]] = field(default_factory=dict)
     patched: dict[tuple[TileId, int], tuple[int, int]] = field(default_factory=dict)
+    fields: dict[tuple[TileId, int], ShimWords] = field(default_factory=dict)
+    """Descriptors written by ``npu.writebd``, field by field."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,36 @@ def blockwrite(run: Sequencer, op: DesignOp) -> None:
         _write(run, tile, offset + 4 * number, value, op)
 
 
+def writebd(run: Sequencer, op: DesignOp) -> None:
+    """Lower ``npu.writebd`` on a shim; sizes and strides are the register's values."""
+    tile = TileId(op.number("column") or 0, op.number("row") or 0)
+    slot = op.number("bd_id") or 0
+    if run.state.kind(tile) != "shim":
+        raise DesignError(
+            f"npu.writebd on {tile}",
+            where=str(location_of(op)),
+            why="only shim descriptors can be written this way here",
+        )
+
+    def value(name: str) -> int:
+        return op.number(name) or 0
+
+    run.registers.fields[tile, slot] = ShimWords(
+        length=value("buffer_length"),
+        sizes=(value("d0_size"), value("d1_size")),
+        strides=(value("d0_stride") + 1, value("d1_stride") + 1, value("d2_stride") + 1),
+        iteration_size=value("iteration_size") + 1,
+        iteration_stride=value("iteration_stride") + 1,
+        packet=(value("packet_type"), value("packet_id")) if value("enable_packet") else None,
+        next=value("next_bd") if value("use_next_bd") else None,
+        valid=bool(value("valid_bd")),
+        acquire=(value("lock_acq_id"), value("lock_acq_val")) if value("lock_acq_enable") else None,
+        release=(value("lock_rel_id"), value("lock_rel_val")) if value("lock_rel_val") else None,
+    )
+    if op.number("ddr_id") is not None:
+        run.registers.patched[tile, slot] = (value("ddr_id"), value("buffer_offset"))
+
+
 def address_patch(run: Sequencer, op: DesignOp) -> None:
     """Lower ``npu.address_patch``: which host buffer, at which byte, a shim descriptor moves."""
     plus = run.number(op.operands[0] if op.operands else op.number("arg_plus"), op, "arg_plus")
@@ -165,6 +197,7 @@ def _write(run: Sequencer, tile: TileId, offset: int, value: int, op: Operation)
         )
     slot, rest = divmod(offset - _BD_BASE[kind], _BD_STEP)
     if kind == "shim" and 0 <= slot < limits.bds:
+        run.registers.fields.pop((tile, slot), None)
         run.registers.words.setdefault((tile, slot), [0] * _BD_WORDS)[rest // 4] = value
         return
     base, apart = _QUEUES[kind]
@@ -225,11 +258,12 @@ def _push(
     current: int | None = bd
     while current is not None and len(chain) < run.state.target.shim.bds:
         words = run.registers.words.get((tile, current))
-        if words is None:
+        written = run.registers.fields.get((tile, current))
+        if words is None and written is None:
             raise DesignError(
                 f"descriptor {current} of {tile} is started but was never written", where=str(loc)
             )
-        fields = decode_shim(words)
+        fields = written or decode_shim(words or [])
         descriptor, iteration = _descriptor(run, tile, current, fields, loc)
         chain.append(descriptor)
         current = fields.next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects import memref, scf
@@ -29,13 +30,13 @@ from npukbuild.ir.dialects.base import DesignOp, location_of
 from npukbuild.ir.lowering import raw
 from npukbuild.ir.lowering.collect import array_of
 from npukbuild.ir.lowering.constants import constant, evaluate
-from npukbuild.ir.lowering.state import State
 from npukbuild.ir.lowering.tasks import Task, configure_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from npukbuild.ir.design import Buffer
+    from npukbuild.ir.lowering.state import State
 
 _MOST_OPERATIONS = 1_000_000
 """Unrolled loops beyond this are surely not meant."""
@@ -59,6 +60,15 @@ def lower_sequences(
                 )
             found[name] = Sequencer(state, allocations, placed, op).run(name)
     return found
+
+
+@dataclass(frozen=True)
+class View:
+    """A host buffer, or a part of it that a subview or a cast names."""
+
+    argument: str
+    type: Array
+    offset: int = 0
 
 
 @dataclass
@@ -109,7 +119,7 @@ class Sequencer:
                 )
 
     def _harmless(self, op: Operation) -> bool:
-        if isinstance(op, aie_ops.EndOp | aiex_ops.PreemptOp | scf.YieldOp | memref.GetGlobalOp):
+        if isinstance(op, _HARMLESS):
             return True
         return constant(op) is not None or (
             len(op.results) == 1 and evaluate(op.results[0], self.known) is not None
@@ -126,6 +136,32 @@ class Sequencer:
         for index in range(first, last, step):
             self.known[op.body.blocks[0].args[0]] = index
             self._block(op.body.blocks[0])
+
+    def view(self, value: SSAValue) -> View | None:
+        """Return the host buffer behind a value, following subviews and casts with constant offsets."""
+        argument = self.arguments.get(value)
+        if argument is not None:
+            return View(*argument)
+        op = value.owner
+        if isinstance(op, memref.CastOp | memref.AssumeAlignmentOp):
+            return self.view(op.operands[0])
+        if not isinstance(op, memref.SubviewOp | memref.ReinterpretCastOp):
+            return None
+        source = self.view(op.operands[0])
+        if source is None:
+            return None
+        try:
+            kind = array_of(value.type)
+        except ValueError as error:
+            raise DesignError(f"{op.name}: {error}", where=str(location_of(op))) from None
+        offsets = tuple(int(offset) for offset in op.static_offsets.get_values())
+        if any(offset < 0 for offset in offsets):
+            raise DesignError(f"the offset of {op.name} must be a constant", where=str(location_of(op)))
+        if isinstance(op, memref.ReinterpretCastOp):
+            return View(source.argument, kind, source.offset + sum(offsets))
+        steps = [prod(source.type.shape[place + 1 :]) for place in range(len(source.type.shape))]
+        moved = sum(offset * step for offset, step in zip(offsets, steps, strict=True))
+        return View(source.argument, kind, source.offset + moved)
 
     def number(self, value: int | SSAValue | None, op: Operation, what: str) -> int:
         """Return a value that must be known now."""
@@ -164,8 +200,8 @@ class Sequencer:
     def take_id(self, tile: TileId, channel: int, explicit: int | None) -> int:
         """Return a descriptor id for a task: the given one or the lowest free one.
 
-        A memtile's even channels use the lower half of its ids, odd ones the upper half. When none is free the
-        number passes the limit, and the account reports it.
+        A memtile's even channels use the lower half of its ids, odd ones the upper half. When none is free
+        the number passes the limit, and the account reports it.
         """
         used = self.alive.setdefault(tile, self._static_ids(tile))
         if explicit is not None:
@@ -195,24 +231,23 @@ class Sequencer:
 def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
     name = op.text("metadata") or ""
     target = run.allocation(name, op)
-    argument = run.arguments.get(op.operands[0])
-    if argument is None:
+    view = run.view(op.operands[0])
+    if view is None:
         raise DesignError("a transfer needs an argument of the runtime sequence", where=str(location_of(op)))
     if target is None:
         return
-    label, _ = argument
     offsets, sizes, strides = (
         tuple(run.number(entry, op, key) for entry in op.entries(key))
         for key in ("offsets", "sizes", "strides")
     )
-    offset = sum(first * second for first, second in zip(offsets, strides, strict=True))
+    offset = view.offset + sum(first * second for first, second in zip(offsets, strides, strict=True))
     linear = sizes[1:3] == (1, 1) and strides[1:] == (0, 0, 1)
     dims = tuple(Dim(size, stride) for size, stride in zip(sizes[1:], strides[1:], strict=True))
     while len(dims) > 1 and dims[0].size == 1:
         dims = dims[1:]
     length = sizes[1] * sizes[2] * sizes[3]
     descriptor = Descriptor(
-        label,
+        view.argument,
         offset,
         length,
         () if linear else dims,
@@ -224,7 +259,7 @@ def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
     iteration = Dim(sizes[0], strides[0]) if sizes[0] > 1 else None
     token = op.flag("issue_token") or target.direction == "S2MM"
     run.found.append(Push(target, (descriptor,), sizes[0] - 1, iteration, token, loc=location_of(op)))
-    run.state.transfers.append((op, run.arguments[op.operands[0]][1], sizes, strides))
+    run.state.transfers.append((op, view.type, sizes, strides))
 
 
 def _memcpy_pads(op: aiex_ops.DmaMemcpyNdOp) -> tuple[Pad, ...]:
@@ -319,6 +354,17 @@ def _free(run: Sequencer, op: DesignOp) -> None:
     run.found.append(Free(task.name, location_of(op)))
 
 
+_HARMLESS = (
+    aie_ops.EndOp,
+    aiex_ops.PreemptOp,
+    scf.YieldOp,
+    memref.GetGlobalOp,
+    memref.SubviewOp,
+    memref.ReinterpretCastOp,
+    memref.CastOp,
+    memref.AssumeAlignmentOp,
+)
+
 _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.DmaMemcpyNdOp: _memcpy,
     aiex_ops.DmaWaitOp: _wait,
@@ -333,6 +379,7 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.Write32Op: raw.write32,
     aiex_ops.MaskWrite32Op: raw.maskwrite32,
     aiex_ops.BlockWriteOp: raw.blockwrite,
+    aiex_ops.WriteBdOp: raw.writebd,
     aiex_ops.AddressPatchOp: raw.address_patch,
     aiex_ops.PushQueueOp: raw.push_queue,
 }

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from npukbuild.ir.design import Array, Dim, Location, Lock, Pad, TileId
-from npukbuild.ir.problems import Problems
-
 if TYPE_CHECKING:
     from xdsl.ir import Operation, SSAValue
 
-    from npukbuild.ir.design import Channel, Flow, Function
+    from npukbuild.ir.design import Array, Channel, Dim, Flow, Function, Location, Lock, Pad, TileId
     from npukbuild.ir.dialects.aie_ops import CoreOp, DeviceOp
+    from npukbuild.ir.problems import Problems
     from npukbuild.targets import Target
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
-from npukbuild.ir.design import Descriptor, Dim
 from npukbuild.ir.dialects import aie_ops, dma_ops
 from npukbuild.ir.dialects.base import location_of
 from npukbuild.ir.lowering.lowered import bd_descriptor, bd_field
@@ -15,7 +14,7 @@ from npukbuild.ir.lowering.state import BufferSpec
 if TYPE_CHECKING:
     from xdsl.ir import Block, Operation
 
-    from npukbuild.ir.design import Allocation
+    from npukbuild.ir.design import Allocation, Descriptor, Dim
     from npukbuild.ir.dialects.base import DesignOp
     from npukbuild.ir.lowering.sequence import Sequencer
 
@@ -62,6 +61,9 @@ def configure_task(run: Sequencer, op: DesignOp, target: Allocation, number: int
             following = None
         descriptors.append(replace(descriptor, next=following))
         iterations.append(iteration)
+    packet = op.data("packet")
+    if packet is not None:
+        descriptors = [replace(one, packet=one.packet or packet) for one in descriptors]
     distinct = set(iterations)
     if len(distinct) > 1:
         raise DesignError("descriptors of one task have different iterations", where=str(location_of(op)))
@@ -82,8 +84,8 @@ def _descriptor(run: Sequencer, ops: list[Operation], target: Allocation) -> tup
         where = str(location_of(ops[0])) if ops else None
         raise DesignError(f"a task's block needs one descriptor, has {len(found)}", where=where)
     op = found[0]
-    buffer, elements = _memory(run, op)
-    offset, length = bd_field(op, "offset") or 0, bd_field(op, "len")
+    buffer, elements, base = _memory(run, op)
+    offset, length = base + (bd_field(op, "offset") or 0), bd_field(op, "len")
     descriptor = bd_descriptor(op, buffer, offset, elements if length is None else length)
     descriptor = replace(
         descriptor,
@@ -103,13 +105,13 @@ def _descriptor(run: Sequencer, ops: list[Operation], target: Allocation) -> tup
     return replace(descriptor, dims=dims), iteration
 
 
-def _memory(run: Sequencer, op: dma_ops.DmaBdOp) -> tuple[str, int]:
-    argument = run.arguments.get(op.operands[0])
-    if argument is not None:
-        return argument[0], argument[1].elements
+def _memory(run: Sequencer, op: dma_ops.DmaBdOp) -> tuple[str, int, int]:
+    view = run.view(op.operands[0])
+    if view is not None:
+        return view.argument, view.type.elements, view.offset
     spec = run.state.values.get(op.operands[0])
     if isinstance(spec, BufferSpec):
-        return spec.name, spec.type.elements
+        return spec.name, spec.type.elements, 0
     raise DesignError(
         "a task's descriptor needs an argument of the sequence or an aie.buffer", where=str(location_of(op))
     )
