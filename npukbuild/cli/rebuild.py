@@ -17,7 +17,7 @@ def rebuild_request(
     Raises:
         RequestError: The request is of a family this npukbuild does not know.
     """
-    from npukbuild.cli.options import CHECK
+    from npukbuild.cli.report import CHECK
     from npukbuild.engine.pipeline import Options, build_artifact
 
     options = Options(work / "build", cache_dir=work / "cache", force=True, remote="")
