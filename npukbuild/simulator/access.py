@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _UNITS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64),
           16: np.dtype(np.complex128)}  # fmt: skip
 _WORD = 4
+_PLANS = 4096
 
 
 class Access:
@@ -32,7 +33,7 @@ class Access:
         shape, strides: Of the walk in units of ``unit`` bytes (strides in bytes), innermost run contiguous.
     """
 
-    __slots__ = ("_index", "contiguous", "dtype", "first", "last", "pads", "shape", "size", "start", "strides", "unit",
+    __slots__ = ("_index", "_plans", "contiguous", "dtype", "first", "last", "pads", "shape", "size", "start", "strides", "unit",
                  "whole")  # fmt: skip
 
     def __init__(self, descriptor: Descriptor, element: str) -> None:
@@ -57,6 +58,7 @@ class Access:
         self.first = self.start
         self.last = self.start + reach + self.unit
         self._index: Any = None
+        self._plans: dict[tuple[int, int], Any] = {}
         if not self.whole:  # the last outer run is cut short: bound by what is really touched
             self.last = int(self._words_of().max()) * _WORD + _WORD + self.start
 
@@ -68,20 +70,30 @@ class Access:
         """Return ``count`` bytes from stream byte ``position`` as a view, or None when no view can express them."""
         if self.contiguous:
             return data[self.start + base + position : self.start + base + position + count]
+        key = (position, count)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(position, count)
+            if len(self._plans) < _PLANS:
+                self._plans[key] = plan
+        shape, offset, strides = plan
+        return None if shape is None else np.ndarray(shape, self.dtype, data, offset + base, strides)
+
+    def _plan(self, position: int, count: int) -> Any:
+        """Return (shape, offset, strides) of a piece; (None, 0, None) when it is no box of the walk."""
         if not self.whole:
-            return None
+            return None, 0, None
         inner = self.size
-        left, offset = position, self.start + base
+        left, offset = position, self.start
         for level, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
             inner //= size
             index, left = divmod(left, inner)
             offset += index * stride
             if not left and not count % inner and index + count // inner <= size:
-                shape = (count // inner, *self.shape[level + 1 :])
-                return np.ndarray(shape, self.dtype, data, offset, self.strides[level:])
+                return (count // inner, *self.shape[level + 1 :]), offset, self.strides[level:]
             if left + count > inner:
-                return None
-        return None
+                break
+        return None, 0, None
 
     def words(self, base: int, position: int, count: int) -> Any:
         """Return the indices of the 32-bit words behind ``count`` stream bytes from ``position``."""

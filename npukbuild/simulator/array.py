@@ -16,7 +16,7 @@ from npukbuild.simulator.dma import DmaChannel
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.findings import Findings
 from npukbuild.simulator.locks import LockState
-from npukbuild.simulator.memory import make_memories
+from npukbuild.simulator.memory import HostMemory, make_memories
 from npukbuild.simulator.recording import CoreRecord, Recorder
 from npukbuild.simulator.streams import Stream
 from npukbuild.simulator.timing import DdrPort, DdrTotal, EventTiming
@@ -24,7 +24,8 @@ from npukbuild.simulator.timing import DdrPort, DdrTotal, EventTiming
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from npukbuild.ir.design import Design, Direction, Flow, Port, TileId
+    from npukbuild.ir.design import Design, Direction, Flow, Port, Sequence, TileId
+    from npukbuild.simulator.descriptors import Bd
     from npukbuild.targets.model import Target
 
 _FOREVER = 1 << 62
@@ -70,6 +71,8 @@ class ArrayState:
             name: LockState(lock, target.limits(target.kind(lock.tile.row)).lock_max, agenda)
             for name, lock in design.locks.items()
         }
+        self._hosts: dict[str, dict[str, HostMemory]] = {}
+        self.chains: dict[int, list[Bd]] = {}
         self._check_locks()
         self.lock_pairs = lock_pairs(design)
         self.ddr = DdrTotal(timing)
@@ -185,6 +188,12 @@ class ArrayState:
             program = translate(core, context)
             self.contexts[tile] = context
             self.cores.append(CoreRunner(core, program(), self.agenda))
+
+    def host_memories(self, sequence: Sequence) -> dict[str, HostMemory]:
+        """Return the host arguments of a sequence; they stay the same objects from call to call."""
+        if sequence.name not in self._hosts:
+            self._hosts[sequence.name] = {name: HostMemory(name, kind) for name, kind in sequence.arguments}
+        return self._hosts[sequence.name]
 
     # Running -------------------------------------------------------------------------------------------
 

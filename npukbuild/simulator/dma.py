@@ -96,12 +96,26 @@ class DmaChannel:
     def _begin(self, bd: Bd) -> None:
         self.bd = bd
         self.moved = 0
-        self._acquired = 0
-        self._acquire()
+        acquires = bd.acquires
+        if len(acquires) == 1:
+            lock, count, equal = acquires[0]
+            value = lock.value
+            if value == count or (value > count and not equal):
+                lock.value = value - count
+                self._activate()
+            else:
+                self.blocked = acquires[0]
+                lock.waiters.append((count, equal, self._granted))
+        else:
+            self._acquired = 0
+            self._acquire(bd)
 
-    def _acquire(self) -> None:
-        bd = self.bd
-        assert bd is not None
+    def _granted(self) -> None:
+        self.blocked = None
+        self._activate()
+
+    def _acquire(self, bd: Bd) -> None:
+        """Take the locks of a descriptor with none or several, one after the other."""
         acquires = bd.acquires
         while self._acquired < len(acquires):
             lock, count, equal = acquires[self._acquired]
@@ -110,14 +124,17 @@ class DmaChannel:
                 lock.wait(count, equal, self._resume)
                 return
             self._acquired += 1
-        self._activate(bd)
+        self._activate()
 
     def _resume(self) -> None:
         self.blocked = None
         self._acquired += 1
-        self._acquire()
+        assert self.bd is not None
+        self._acquire(self.bd)
 
-    def _activate(self, bd: Bd) -> None:
+    def _activate(self) -> None:
+        bd = self.bd
+        assert bd is not None
         if not bd.host:
             active = bd.memory.active  # type: ignore[union-attr]
             if active:
@@ -134,7 +151,8 @@ class DmaChannel:
                     self.complete()
                     return
             for stream in self.streams:
-                stream.pump()
+                if stream.source.left:
+                    stream.pump()
             return
         if not bd.memory.clean:
             self._check_poison(bd)
@@ -191,8 +209,6 @@ class DmaChannel:
         """Store the next ``count`` received bytes."""
         bd = self.bd
         assert bd is not None
-        if bd.host:
-            self.findings.host_write(self, bd, self.moved, count)
         bd.write(self.moved, count, data)
 
     def accept(self, data: Any) -> None:

@@ -15,8 +15,6 @@ from npukbuild.ir.design import ELEMENT_BYTES
 from npukbuild.simulator.faults import at, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from npukbuild.ir.design import Function, Location, TileId
 
 _KEEP = 8
@@ -25,13 +23,12 @@ _KEEP = 8
 class Findings:
     """What was found in one run."""
 
-    __slots__ = ("_seen", "differential", "faults", "task_of", "warnings")
+    __slots__ = ("_seen", "differential", "faults", "warnings")
 
     def __init__(self, *, differential: bool = True) -> None:
         self.differential = differential
         self.faults: list[SimulationFault] = []
         self.warnings: list[str] = []
-        self.task_of: Callable[[int], Any] | None = None
         self._seen: set[Any] = set()
 
     def clear(self) -> None:
@@ -85,29 +82,17 @@ class Findings:
             ),
         )
 
-    def host_write(self, channel: Any, bd: Any, position: int, count: int) -> None:
-        """A task writes a piece of a host buffer: look whether another one, not waited for, wrote it too."""
-        memory, task = bd.memory, channel.task
-        if memory.writer is None:
-            memory.writer = np.zeros(-(-len(memory.data) // 4), np.uint32)
-        words = bd.access.words(bd.base, position, count) if not bd.access.contiguous else slice(
-            (bd.access.start + bd.base + position) // 4, -(-(bd.access.start + bd.base + position + count) // 4)
-        )  # fmt: skip
-        before = memory.writer[words]
-        if before.any():
-            for serial in np.unique(before):
-                other = self.task_of(int(serial)) if self.task_of is not None and serial else None
-                if other is not None and other is not task and not other.retired:
-                    self.add(
-                        ("writers", memory.name, int(serial), task.serial),
-                        fault(
-                            f"two tasks write the same part of host argument {memory.name}",
-                            loc=task.loc,
-                            why=f"the task{at(other.loc)} also writes it, and nothing was waited for between them",
-                            hint="wait for the first before starting the second, or give them separate parts",
-                        ),
-                    )
-        memory.writer[words] = task.serial
+    def two_writers(self, name: str, one: Any, two: Any) -> None:
+        """Two tasks write the same words of a host argument and nothing was waited for between them."""
+        self.add(
+            ("writers", name, one.serial, two.serial),
+            fault(
+                f"two tasks write the same part of host argument {name}",
+                loc=two.loc,
+                why=f"task {one.label}{at(one.loc)} also writes it, and nothing was waited for between them",
+                hint="wait for the first before starting the second, or give them separate parts",
+            ),
+        )
 
     def first(self) -> SimulationFault | None:
         """Return the first finding with the others as details, None when there is none."""

@@ -16,9 +16,9 @@ from npukbuild.ir.design import (
     WriteRegister,
 )
 from npukbuild.simulator import registers
-from npukbuild.simulator.descriptors import Task, bind_chain, iteration_bytes
+from npukbuild.simulator.claims import Claims
+from npukbuild.simulator.descriptors import Bd, Task, bind_chain, iteration_bytes
 from npukbuild.simulator.faults import at, fault
-from npukbuild.simulator.memory import HostMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +43,10 @@ class Controller:
         self.array = array
         self.sequence = sequence
         self.arguments = arguments
-        self.host: dict[str, HostMemory] = {
-            name: HostMemory(name, kind, data)
-            for (name, kind), data in zip(sequence.arguments, arguments, strict=True)
-        }
+        self.host = array.host_memories(sequence)
+        for (name, _), data in zip(sequence.arguments, arguments, strict=True):
+            self.host[name].data = data
+        self.claims: dict[str, Claims] = {}
         self.tasks: list[Task] = []
         self.live_ids: dict[tuple[TileId, int], Task] = {}
         self.outstanding: dict[DmaChannel, list[Task]] = {}
@@ -54,10 +54,6 @@ class Controller:
         self.done = False
         self.end_time = 0.0
         self._program = self._execute()
-        array.findings.task_of = self._task_of
-
-    def _task_of(self, serial: int) -> Task | None:
-        return self.tasks[serial - 1] if 0 < serial <= len(self.tasks) else None
 
     def step(self, _event: object = None) -> None:
         """Go on until the sequence waits or ends."""
@@ -100,7 +96,9 @@ class Controller:
         for descriptor in op.descriptors:
             if descriptor.id is not None:
                 self._check_id(op.target.tile, descriptor.id, descriptor.loc or op.loc)
-        chain = bind_chain(op.descriptors, self._memory, self.array.locks)
+        chain = self.array.chains.get(id(op))
+        if chain is None:
+            chain = self.array.chains[id(op)] = bind_chain(op.descriptors, self._memory, self.array.locks)
         task = Task(
             chain[0],
             starts=op.repeat + 1,
@@ -114,6 +112,8 @@ class Controller:
             count, step = task.iteration
             for bd in chain:
                 bd.check_iteration([place * step for place in {0, min(count, task.starts) - 1}])
+        if channel.receives and memory.host:
+            self._claim(task, chain)
         self.tasks.append(task)
         for descriptor in op.descriptors:
             if descriptor.id is not None:
@@ -131,6 +131,14 @@ class Controller:
                 hint="wait for an earlier task, or join tasks into one with more dimensions",
             )
         channel.push(task)
+
+    def _claim(self, task: Task, chain: list[Bd]) -> None:
+        """Note what a task writes of the host's buffers; two that are under way must not share a word."""
+        for bd in chain:
+            claims = self.claims.setdefault(bd.memory.name, Claims())
+            other = claims.add(task, bd)
+            if other is not None:
+                self.array.findings.two_writers(bd.memory.name, other, task)
 
     def _memory(self, name: str) -> Any:
         memory = self.host.get(name)

@@ -19,14 +19,14 @@ class LockState:
     does not hold up the others, since the hardware retries every request on its own.
     """
 
-    __slots__ = ("agenda", "lock", "maximum", "name", "value", "waiters")
+    __slots__ = ("lock", "maximum", "name", "ready", "value", "waiters")
 
     def __init__(self, lock: Lock, maximum: int, agenda: Agenda) -> None:
         self.lock = lock
         self.name = lock.name
         self.value = lock.init
         self.maximum = maximum
-        self.agenda = agenda
+        self.ready = agenda.ready
         self.waiters: list[tuple[int, bool, Callback]] = []
 
     def take(self, count: int, equal: bool) -> bool:
@@ -54,8 +54,18 @@ class LockState:
                 why=f"its value would become {value}; a lock holds at most {self.maximum}",
                 hint="it is released more often than acquired; check the counts of both ends",
             )
-        self.value = value
-        if self.waiters:
+        waiters = self.waiters
+        if not waiters:
+            self.value = value
+        elif len(waiters) == 1:
+            need, equal, resume = waiters[0]
+            if value == need or (value > need and not equal):
+                waiters.clear()
+                self.ready.append(resume)
+                value -= need
+            self.value = value
+        else:
+            self.value = value
             self._grant()
 
     def set(self, value: int) -> None:
@@ -74,7 +84,7 @@ class LockState:
         for waiter in self.waiters:
             count, equal, resume = waiter
             if self.take(count, equal):
-                self.agenda.ready.append(resume)
+                self.ready.append(resume)
             else:
                 left.append(waiter)
         self.waiters = left

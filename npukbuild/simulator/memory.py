@@ -146,18 +146,14 @@ def _allocate(group: list[Buffer]) -> dict[str, BufferMemory]:
 
 
 class HostMemory:
-    """One host argument during one run.
+    """One host argument; ``data`` are the bytes given to the call in progress."""
 
-    ``writer`` holds, per 32-bit word, the serial number of the task that wrote it in this run (0: none).
-    """
-
-    __slots__ = ("clean", "data", "name", "type", "writer")
+    __slots__ = ("clean", "data", "name", "type")
 
     host = True
 
-    def __init__(self, name: str, kind: Array, data: Any) -> None:
+    def __init__(self, name: str, kind: Array) -> None:
         self.name = name
         self.type = kind
-        self.data = data
+        self.data: Any = None
         self.clean = True
-        self.writer: Any = None

@@ -116,7 +116,7 @@ class Stream:
         self.busy = False
         self._move(count)
         self.bytes += count
-        self.handovers += 1
+        self.handovers += len(ends)
         if self.timed:
             self.busy_cycles += self._duration
             self.record.transfer(self, count, self.agenda.now - self._duration, self._duration)
@@ -143,13 +143,17 @@ class Stream:
 
     def _move(self, count: int) -> None:
         source, ends = self.source, self.ends
-        key = (source.bd, source.moved, count, *[(end.bd, end.moved) for end in ends])
+        if len(ends) == 1:
+            end = ends[0]
+            key: Any = (source.bd, end.bd, source.moved, end.moved, count)
+        else:
+            key = (source.bd, source.moved, count, *[end.bd for end in ends], *[end.moved for end in ends])
         pairs = self._copies.get(key)
         if pairs is not None:
             for target, origin in pairs:
                 target[...] = origin
             return
-        if not self._cache(key, count):
+        if source.bd is None or source.bd.host or not self._cache(key, count):
             data = source.read(count)
             if len(ends) > 1:
                 data = contiguous(data)
