@@ -68,7 +68,11 @@ def normalise(data: bytes, key: bytes | None = None, *, fill_zero_pdi: bool = Fa
 
 def derive(container: Container, key: bytes | None = None) -> Identity:
     """Derive the identity from the key and everything in the container that is not identity."""
-    content = hashlib.sha256(blank(container).to_bytes()).digest()
+    shared = blank(container)
+    # The length follows from the rest where it is right; a wrong one must not come into it, since rewriting
+    # the mirror can make it right by chance.
+    shared = replace(shared, header=replace(shared.header, length=0))
+    content = hashlib.sha256(shared.to_bytes()).digest()
     key = b"" if key is None else key
     seed = hashlib.sha256(_DOMAIN + struct.pack("<Q", len(key)) + key + content).digest()
     return Identity(

@@ -29,6 +29,16 @@ def test_normalising_again_changes_nothing() -> None:
         assert normalise(once, key) == once
 
 
+def test_a_wrong_length_does_not_unsettle_it() -> None:
+    # The mirror's time stamp has a digit too many, so that rewriting it makes the wrong length right.
+    tail = golden().tail[1].replace(b'"TimeStamp":"1795252095"', b'"TimeStamp":"17952520950"')
+    container = golden().with_tail(tail)
+    damaged = replace(container, header=replace(container.header, length=G1.stat().st_size))
+    once = normalise(damaged.to_bytes())
+    assert len(once) == G1.stat().st_size
+    assert normalise(once) == once
+
+
 def test_only_the_identity_changes() -> None:
     before = G1.read_bytes()
     after = normalise(before)
