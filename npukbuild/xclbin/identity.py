@@ -63,7 +63,15 @@ def normalise(data: bytes, key: bytes | None = None, *, fill_zero_pdi: bool = Fa
             why=f"its signature of {container.header.signature_length} bytes covers the fields to change",
             hint="normalise first, sign afterwards",
         )
-    return _apply(container, derive(container, key), fill_zero_pdi=fill_zero_pdi).to_bytes()
+    result = _apply(container, derive(container, key), fill_zero_pdi=fill_zero_pdi)
+    data = result.to_bytes()
+    if read(data).header != result.header:
+        raise ContainerError(
+            "this XCLBIN cannot be normalised",
+            why="a section lies over the header, so that its fields cannot be set",
+            hint="run: npukbuild xclbin verify",
+        )
+    return data
 
 
 def derive(container: Container, key: bytes | None = None) -> Identity:

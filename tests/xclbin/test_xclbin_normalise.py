@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from npukbuild.errors import ContainerError
 from npukbuild.xclbin import Section, diff, kinds, normalise, read, verify
+from npukbuild.xclbin.container import HEADER_BYTES
 from npukbuild.xclbin.identity import leftovers
 from npukbuild.xclbin.partition import read_partition
 from tests.xclbin.xclbin_files import G1, G7, PDI_UUID_AT, another_build, assemble, edited, golden, poke, swap
@@ -143,6 +145,13 @@ def test_a_mirror_that_hides_the_header_is_refused() -> None:
     hidden = tail.replace(b'"header":{', b'"header":{"inner":{"TimeStamp":"1795252095"},', 1)
     with pytest.raises(ContainerError, match="cannot be rewritten"):
         normalise(golden().with_tail(hidden).to_bytes())
+
+
+def test_a_section_over_the_header_is_refused() -> None:
+    data = bytearray(G1.read_bytes())
+    struct.pack_into("<Q", data, HEADER_BYTES + 24, 0x128)  # the first section's offset: on the unique id
+    with pytest.raises(ContainerError, match="cannot be normalised"):
+        normalise(bytes(data))
 
 
 def test_a_signed_file_is_refused() -> None:
