@@ -42,7 +42,7 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
     rows = []
     for release_id in registry.ids():
         release = registry.get(release_id)
-        request = release.manifest["request"]
+        problem = release.json("plan.json").get("problem", {})
         rows.append(
             {
                 "release": str(release_id),
@@ -50,9 +50,9 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
                 "name": release_id.name,
                 "version": release_id.version,
                 "channel": release.channel,
-                "family": request.get("family"),
-                "dtype": request.get("dtype"),
-                "shape": "x".join(str(request.get(size)) for size in ("m", "k", "n")),
+                "family": release.manifest["request"].get("family"),
+                "dtype": problem.get("dtype"),
+                "shape": "x".join(str(problem.get(size)) for size in ("m", "k", "n")),
                 "verified_on": release.json("verdict.json")["device"],
                 "bytes": sum(len(data) for data in release.files.values()),
             }

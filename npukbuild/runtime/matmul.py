@@ -16,7 +16,7 @@ from npukbuild.publish.registry import open_registry
 from npukbuild.publish.release import verify_release
 from npukbuild.runtime.convert import input_dtype, to_input
 from npukbuild.runtime.loaded import LoadedKernel
-from npukbuild.runtime.select import DEFAULT_REGISTRY, releases_of, request_of
+from npukbuild.runtime.select import DEFAULT_REGISTRY, releases_of
 from npukbuild.runtime.tiling import Kernel, Piece, Tiling, tile
 
 if TYPE_CHECKING:
@@ -135,13 +135,14 @@ class Matmul:
                 found = releases_of(open_registry(self._registry), "matmul", self._target, self._channel)
                 self._releases = {str(release.id): release for release in found}
         for key, release in self._releases.items():
-            request, plan = request_of(release), release.json("plan.json")
-            if request["dtype"] != dtype or request.get("b_layout", "row") != "row":
+            plan = release.json("plan.json")
+            problem = plan["problem"]
+            if problem["dtype"] != dtype or problem["b_layout"] != "row":
                 continue
-            out = str(release.manifest["abi"]["arguments"][-1]["dtype"])
+            out = str(problem["out_dtype"])
             splits = out in ("bf16", "f32", "i32")
             us = float(plan["prediction"]["total_us"])
-            sizes = (int(request["m"]), int(request["k"]), int(request["n"]))
+            sizes = (int(problem["m"]), int(problem["k"]), int(problem["n"]))
             yield Kernel(*sizes, us, key, splits), out
 
     def _load(self, key: str) -> LoadedKernel:

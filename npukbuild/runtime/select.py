@@ -61,20 +61,18 @@ def releases_of(
         if release_id.target != target or not release_id.name.startswith(f"{family}_"):
             continue
         release = registry.get(release_id)
-        if channel in (None, release.channel) and request_of(release).get("family") == family:
+        if channel in (None, release.channel) and release.manifest["request"].get("family") == family:
             yield release
 
 
-def request_of(release: Release) -> dict[str, Any]:
-    """Return the request a release was built from."""
-    return dict(release.manifest["request"])
+def problem_of(release: Release) -> dict[str, Any]:
+    """Return the problem a release solves, every parameter spelled out."""
+    return dict(release.json("plan.json")["problem"])
 
 
 def _fits(release: Release, parameters: dict[str, Any]) -> bool:
-    request = request_of(release)
-    if request.get("out_dtype") is None:
-        request["out_dtype"] = release.manifest["abi"]["arguments"][-1]["dtype"]
-    return all(request.get(name) == value for name, value in parameters.items())
+    problem = problem_of(release)
+    return all(problem.get(name) == value for name, value in parameters.items())
 
 
 def _published(release: Release) -> str:
@@ -89,9 +87,9 @@ def _missing(
     family: str, target: str, registry: str, parameters: dict[str, Any], releases: list[Release]
 ) -> ReleaseMissingError:
     def distance(release: Release) -> float:
-        request = request_of(release)
-        sizes = [abs(int(request[s]) - int(parameters.get(s, request[s]))) / int(request[s]) for s in _SIZES]
-        others = [name for name in parameters if name not in _SIZES and request.get(name) != parameters[name]]
+        problem = problem_of(release)
+        sizes = [abs(int(problem[s]) - int(parameters.get(s, problem[s]))) / int(problem[s]) for s in _SIZES]
+        others = [name for name in parameters if name not in _SIZES and problem.get(name) != parameters[name]]
         return sum(sizes) + 100 * len(others)
 
     nearest = sorted(releases, key=distance)[:5]

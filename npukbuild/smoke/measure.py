@@ -56,11 +56,9 @@ def measure(
     for argument, array in zip(inputs, trial.inputs, strict=True):
         fill(buffers[argument.name], argument, array)
     arguments = [buffers[argument.name] for argument in abi.arguments]
-    times = []
-    for call in range(warmup + iterations):
-        if progress is not None:
-            progress(f"timing on the {loaded.device}: call {call + 1} of {warmup + iterations}")
-        times.append(loaded.call(arguments))
+    if progress is not None:
+        progress(f"timing {warmup + iterations} calls on the {loaded.device}")
+    times = [loaded.call(arguments) for _ in range(warmup + iterations)]
     return summarise(times[warmup:], "measured" if loaded.device == "npu" else "simulated")
 
 

@@ -37,7 +37,7 @@ def write_artifact(
     if xclbin:
         shutil.copy(GOLDEN / "G1_matmul_64x64x512_bf16.standin.xclbin", folder / "kernel.xclbin")
         shutil.copy(GOLDEN / "G1_matmul_64x64x512_bf16.insts.bin", folder / "insts.bin")
-    (folder / "plan.json").write_text("{}\n")
+    (folder / "plan.json").write_text(json.dumps({"problem": problem.as_dict()}))
     verdict: dict[str, Any] = {
         "status": status, "device": device, "target": "npu1", "max_error": 0.01, "bound": 0.02,
         "inputs": [], "subject": hash_subject(folder),
