@@ -252,6 +252,10 @@ class _Watcher:
         for tool in {tool for nodes in self._nodes.values() for node in nodes for tool in node.action.tools}:
             keep_tool_files(build_dir, [tool])
 
+    def begin(self, expected: Mapping[str, float]) -> None:
+        """Pass on."""
+        self._reporter.begin(expected)
+
     def started(self, node: Node, expected_seconds: float) -> None:
         """Pass on."""
         self._reporter.started(node, expected_seconds)

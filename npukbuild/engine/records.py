@@ -90,10 +90,17 @@ def describe(node: Node, base: Mapping[str, Any], found: Mapping[str, str], key:
     """Return what a record keeps of one action."""
     return {
         "key": key,
-        "base": dict(base),
+        "base": plain(base),
         "found": dict(found),
         "versions": {tool.name: tool.version for tool in node.action.tools},
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as it comes back from JSON, with lists for tuples."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def make_record(

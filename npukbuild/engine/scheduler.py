@@ -79,6 +79,9 @@ class Outcome:
 class Reporter(Protocol):
     """Told of everything that a person may want to see."""
 
+    def begin(self, expected: Mapping[str, float]) -> None:
+        """Tell every node's name with its expected seconds, before anything runs."""
+
     def started(self, node: Node, expected_seconds: float) -> None:
         """Tell that an action began to run."""
 
@@ -94,6 +97,9 @@ class Reporter(Protocol):
 
 class Silent:
     """A reporter that says nothing."""
+
+    def begin(self, expected: Mapping[str, float]) -> None:
+        """Say nothing."""
 
     def started(self, node: Node, expected_seconds: float) -> None:
         """Say nothing."""
@@ -199,6 +205,10 @@ class Scheduler:
             KeyboardInterrupt: Ctrl-C or SIGTERM; children are stopped first, and what was finished is kept in
                 ``outcomes`` and in the store.
         """
+        actions = {name: node.action for name, node in self._graph.nodes.items()}
+        self._reporter.begin(
+            {name: self._costs.seconds(action.kind, action.label) for name, action in actions.items()}
+        )
         try:
             with _terminations_interrupt():
                 while len(self.outcomes) < len(self._graph.nodes):
