@@ -215,7 +215,6 @@ def _tile(design: Design, target: Target, tile: TileId, program: int | None, sta
         )
     )
     stack = design.stacks.get(tile, 0)
-    channels = [channel for channel in design.channels if channel.tile == tile]
     used = _descriptor_ids(design, tile)
     half = has.bds_per_parity
     end = max([stack, *((one.address or 0) + one.type.bytes for one in buffers)])
@@ -235,9 +234,9 @@ def _tile(design: Design, target: Target, tile: TileId, program: int | None, sta
         bd_limit=has.bds,
         bds_even=sum(1 for _, parity in used if parity == 0) if half else 0,
         bds_odd=sum(1 for _, parity in used if parity == 1) if half else 0,
-        s2mm=_channels(design, tile, "S2MM", len([one for one in channels if one.direction == "S2MM"])),
+        s2mm=_channels(design, tile, "S2MM"),
         s2mm_limit=has.s2mm,
-        mm2s=_channels(design, tile, "MM2S", len([one for one in channels if one.direction == "MM2S"])),
+        mm2s=_channels(design, tile, "MM2S"),
         mm2s_limit=has.mm2s,
         buffers=buffers,
     )
@@ -262,7 +261,7 @@ def _kind(design: Design, tile: TileId) -> str:
     return load_target(design.device).kind(tile.row)
 
 
-def _channels(design: Design, tile: TileId, direction: str, configured: int) -> int:
+def _channels(design: Design, tile: TileId, direction: str) -> int:
     """Return the channels in use: configured ones and those that only the runtime sequence starts."""
     known = {one.index for one in design.channels if one.tile == tile and one.direction == direction}
     pushed = {
@@ -271,4 +270,4 @@ def _channels(design: Design, tile: TileId, direction: str, configured: int) -> 
         for op in sequence.operations
         if isinstance(op, Push) and op.target.tile == tile and op.target.direction == direction
     }
-    return configured + len(pushed - known)
+    return len(known | pushed)

@@ -1,9 +1,10 @@
 """How many streams cross each boundary of a column when every stream takes its direct route.
 
 The direct route turns in a core row or in the shim row, never in the memtile row: a memtile's switch passes
-a stream north or south only, between ports of the same index (mlir-aie ``AIETargetModel``). A stream from a shim
-goes along the shim row to a memtile's column, or up its own column to a core's row; from a memtile up its
-column to each row that wants it; to a memtile or shim along the source's row, down the destination's column.
+a stream north or south only, between ports of the same index (mlir-aie ``AIETargetModel``). A stream from a
+shim goes along the shim row to a memtile's column, or up its own column to a core's row; one from a memtile
+goes up its column to each row that wants it; one to a memtile or shim goes along the source's row and down
+the destination's column.
 """
 
 from __future__ import annotations

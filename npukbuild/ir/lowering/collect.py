@@ -220,7 +220,7 @@ def _function(state: State, op: FuncOp, position: int) -> None:
     if op.body.blocks and op.body.blocks[0].first_op is not None:
         return
     name = op.sym_name.data
-    arguments = tuple(_argument(state, kind, op) for kind in op.function_type.inputs.data)
+    arguments = tuple(_argument(kind, op) for kind in op.function_type.inputs.data)
     link = attribute_text(op.attributes.get("link_with"))
     if name in state.functions:
         state.problems.error(f"function {name} is declared twice", location_of(op))
@@ -228,7 +228,7 @@ def _function(state: State, op: FuncOp, position: int) -> None:
     state.functions[name] = Function(name, arguments, results, link, location_of(op))
 
 
-def _argument(state: State, kind: Attribute, op: Operation) -> Array | str:
+def _argument(kind: Attribute, op: Operation) -> Array | str:
     if isinstance(kind, MemRefType):
         shape = tuple(int(size) for size in kind.get_shape())
         if any(size < 0 for size in shape):
