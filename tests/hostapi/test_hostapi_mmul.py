@@ -259,7 +259,8 @@ def test_other_shapes_do_not_compile(check: Check, arch: str) -> None:
     text = "#include <aie_api/aie.hpp>\n"
     for index, p in enumerate(REFUSED[arch]):
         text += f'#line {1000 + index} "refused.cc"\n'
-        text += f"void f{index}() {{ {p.cpp} m; m.mul(aie::zeros<{p.a}, {p.m * p.k}>(), aie::zeros<{p.b}, {p.k * p.n}>()); }}\n"
+        operands = f"aie::zeros<{p.a}, {p.m * p.k}>(), aie::zeros<{p.b}, {p.k * p.n}>()"
+        text += f"void f{index}() {{ {p.cpp} m; m.mul({operands}); }}\n"
     complaints = check(text, arch)
     accepted = [
         p.cpp for index, p in enumerate(REFUSED[arch]) if f"refused.cc:{1000 + index}:" not in complaints

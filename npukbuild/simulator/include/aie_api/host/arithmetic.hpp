@@ -29,12 +29,6 @@ NPUK_INLINE vector<T, N> from_float(const npuk::lanes<float, N> &v) {
     else return v;
 }
 
-template <class T, unsigned N, class F>
-NPUK_INLINE vector<T, N> arithmetic(const vector<T, N> &a, const vector<T, N> &b, F f) {
-    if constexpr (is_floating_point_v<T>) return from_float<T, N>(npuk::each(as_float(a), as_float(b), f));
-    else return wrap4(vector<T, N>(npuk::each(a.lanes(), b.lanes(), f)));
-}
-
 // 4-bit lanes are kept in 8 bits: drop what overflowed.
 template <class T, unsigned N>
 NPUK_INLINE vector<T, N> wrap4(const vector<T, N> &v) {
@@ -43,6 +37,12 @@ NPUK_INLINE vector<T, N> wrap4(const vector<T, N> &v) {
         else return npuk::each(v.lanes(), [](auto a) { return a & 15; });
     } else
         return v;
+}
+
+template <class T, unsigned N, class F>
+NPUK_INLINE vector<T, N> arithmetic(const vector<T, N> &a, const vector<T, N> &b, F f) {
+    if constexpr (is_floating_point_v<T>) return from_float<T, N>(npuk::each(as_float(a), as_float(b), f));
+    else return wrap4(vector<T, N>(npuk::each(a.lanes(), b.lanes(), f)));
 }
 
 template <class V, Elem E>

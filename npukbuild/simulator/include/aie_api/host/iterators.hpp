@@ -17,7 +17,7 @@ public:
     using iterator_category = std::random_access_iterator_tag;
     using value_type = vector<std::remove_const_t<T>, Elems>;
     using difference_type = std::ptrdiff_t;
-    using reference = std::conditional_t<std::is_const_v<T>, value_type, vector_ref<T, Elems>>;
+    using reference = std::conditional_t<std::is_const_v<T>, const value_type, vector_ref<T, Elems>>;
     using pointer = void;
 
     NPUK_INLINE constexpr explicit vector_iterator_base(T *ptr) : ptr_(ptr) {}

@@ -104,4 +104,14 @@ NPUK_INLINE rounding_mode swap_rounding(rounding_mode m) {
     return old;
 }
 
+// The core a kernel runs on, as far as its registers go.
+class tile {
+public:
+    static NPUK_INLINE tile current() { return {}; }
+    NPUK_INLINE void set_saturation(saturation_mode m) { aie::set_saturation(m); }
+    NPUK_INLINE saturation_mode get_saturation() const { return aie::get_saturation(); }
+    NPUK_INLINE void set_rounding(rounding_mode m) { aie::set_rounding(m); }
+    NPUK_INLINE rounding_mode get_rounding() const { return aie::get_rounding(); }
+};
+
 }  // namespace aie
