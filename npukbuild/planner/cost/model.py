@@ -75,7 +75,11 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
 
     parts = {"compute": compute_us, "streams": stream_us, "DDR": traffic.busy_us, "sequence": sequence_us}
     bound = max(parts, key=parts.__getitem__)
-    fill_us = traffic.first_us + stream * cycle_us + (traffic.drain_us if not shape.serial_blocks else 0.0)
+    # The last column's A and B start when the sequence has come to them.
+    issue_us = min(tasks, 3 * shape.cols) * timing.task_us
+    fill_us = issue_us + traffic.first_us + stream * cycle_us
+    if not shape.serial_blocks:
+        fill_us += traffic.drain_us
     serial_us = _serial(timing, shape, traffic, blocks, clock)
     launch = launch_in(timing, shape.launch)
     total = parts[bound] + fill_us + serial_us + launch
