@@ -49,7 +49,8 @@ def _values(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 def _c_names(text: str) -> tuple[list[str], list[str]]:
     """Return function names with C linkage, and the others."""
     pattern = re.compile(r"^[ \t]*(extern \"C\" )?(?:inline )?void (\w+)\s*\([^;{]*\)\s*\{", re.MULTILINE)
-    c_names, others = [], []
+    c_names: list[str] = []
+    others: list[str] = []
     blocks = [(m.start(), _end(text, m.end() - 1)) for m in re.finditer(r'extern "C"\s*\{', text)]
     for match in pattern.finditer(text):
         inside = any(start < match.start() < end for start, end in blocks)

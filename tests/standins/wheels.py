@@ -53,16 +53,18 @@ def make_wheel(folder: Path, name: str, version: str, files: dict[str, str | byt
 
 def make_wheels(folder: Path, *, padding: int = 0, aiecc: str = AIECC) -> list[Wheel]:
     """Make the three stand-in wheels of a set: mlir_aie, llvm_aie and a small one from the index."""
-    mlir = {
+    mlir: dict[str, str | bytes] = {
         "mlir_aie/bin/aiecc": aiecc,
         "mlir_aie/include/aie_api/aie.hpp": "#pragma once\n",
         "mlir_aie/blob.bin": bytes(range(256)) * (padding // 256),
         "aie.pth": "mlir_aie/python\n",
     }
-    peano = {f"llvm-aie/bin/{tool}": CLANG for tool in ("clang++", "opt", "llc", "ld.lld")}
+    peano: dict[str, str | bytes] = {
+        f"llvm-aie/bin/{tool}": CLANG for tool in ("clang++", "opt", "llc", "ld.lld")
+    }
     return [
-        make_wheel(folder, "mlir_aie", "1.4.2", dict(mlir)),
-        make_wheel(folder, "llvm_aie", "21.0.0.2026080301+c9c5ecb7", dict(peano)),
+        make_wheel(folder, "mlir_aie", "1.4.2", mlir),
+        make_wheel(folder, "llvm_aie", "21.0.0.2026080301+c9c5ecb7", peano),
         make_wheel(folder, "smallneed", "1.0", {"smallneed.py": "value = 1\n"}),
     ]
 

@@ -22,6 +22,7 @@ from npukbuild.errors import DiskFullError, InstallError, LockFileError, Npukbui
 from npukbuild.toolchain import find_toolchain
 from npukbuild.toolchain.download import Patience, download
 from npukbuild.toolchain.install import check_platform, install, status
+from npukbuild.toolchain import lock as lock_module
 from npukbuild.toolchain.lock import LockFile, read_lock
 from npukbuild.toolchain.marker import MARKER_NAME
 from npukbuild.toolchain.platforms import HostPlatform, host_platform
@@ -332,9 +333,7 @@ def test_a_damaged_wheel_in_our_own_wheelhouse_is_replaced(home: Path, tmp_path:
     ],
 )
 def test_machines_that_cannot(host: HostPlatform, words: str) -> None:
-    lock = read_lock(
-        Path(str(__import__("npukbuild.toolchain.lock", fromlist=["x"]).__file__)).with_name("toolchain.lock")
-    )
+    lock = read_lock(Path(lock_module.__file__).with_name("toolchain.lock"))
     with pytest.raises(InstallError, match=words.replace("(", r"\(")):
         check_platform(lock.choose("1.4.2"), lock, host)
 
@@ -427,9 +426,8 @@ def test_a_pinned_bad_peano_is_refused(home: Path, tmp_path: Path) -> None:
 
 
 def _start(tmp_path: Path, lock: LockFile, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "npukbuild", "toolchain", "install", "--lock", str(lock.path)]
-    if not (Path(__import__("npukbuild").__file__).parent / "__main__.py").is_file():
-        command[1:3] = ["-c", "from npukbuild.cli import main; main()"]
+    command = [sys.executable, "-c", "from npukbuild.cli import main; main()"]
+    command += ["toolchain", "install", "--lock", str(lock.path)]
     return subprocess.Popen(
         [*command, "--python", sys.executable, *arguments],
         stdout=subprocess.DEVNULL,
