@@ -82,6 +82,48 @@ def test_golden_kernel_arguments_and_memory() -> None:
     assert {(row.argument, row.memory) for row in rows} == {(1, 1), *((i, 0) for i in range(3, 8))}
 
 
+def test_partitions_with_several_pdis_and_groups() -> None:
+    # Written here from the structures of XRT's header, field by field.
+    heap = bytearray(184)
+
+    def put(data: bytes) -> int:
+        heap.extend(bytes(-len(heap) % 8))
+        at = len(heap)
+        heap.extend(data)
+        return at
+
+    def group(
+        name: bytes, kind: int, pdi_id: int, kernels: tuple[int, ...], before: tuple[int, ...]
+    ) -> bytes:
+        ids, pre = (
+            put(struct.pack(f"<{len(kernels)}Q", *kernels)),
+            put(struct.pack(f"<{len(before)}I", *before)),
+        )
+        return struct.pack("<IB3xQIIII64x", put(name), kind, pdi_id, len(kernels), ids, len(before), pre)
+
+    pdis = b""
+    for index in range(2):
+        rows = group(b"main\0", 1, 10 + index, (0x901 + index, 0x911 + index), (0xC1, 0xC2))
+        rows += group(b"lite\0", 2, 20 + index, (0x921 + index,), ())
+        at, image = put(rows), put(b"image" * (index + 1))
+        pdis += struct.pack("<16sIIII64x", bytes([index + 1] * 16), 5 * (index + 1), image, 2, at)
+    at, starts = put(pdis), put(struct.pack("<2H", 0, 4))
+    head = (1, put(b"QoS\0"), 2048, 7, 8, 4, 2, starts, 2, at, put(b"c0ffee\0"))
+    struct.pack_into("<B3xII4xQQH6xII72xIII52x", heap, 0, *head)
+
+    partition = read_partition(bytes(heap))
+    assert (partition.schema_version, partition.name, partition.kernel_commit_id) == (1, "QoS", "c0ffee")
+    assert (partition.column_width, partition.start_columns) == (4, (0, 4))
+    assert [pdi.uuid[0] for pdi in partition.pdis] == [1, 2]
+    assert [pdi.image for pdi in partition.pdis] == [b"image", b"imageimage"]
+    assert [[(g.name, g.type, g.pdi_id) for g in pdi.groups] for pdi in partition.pdis] == [
+        [("main", "PRIMARY", 10), ("lite", "LITE", 20)],
+        [("main", "PRIMARY", 11), ("lite", "LITE", 21)],
+    ]
+    assert [g.kernel_ids for g in partition.pdis[1].groups] == [(0x902, 0x912), (0x922,)]
+    assert [g.pre_cdo_groups for g in partition.pdis[0].groups] == [(0xC1, 0xC2), ()]
+
+
 sections_strategy = st.lists(
     st.builds(
         Section,

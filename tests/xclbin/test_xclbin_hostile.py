@@ -185,6 +185,25 @@ def test_document_types_are_refused(xml: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "xml",
+    [b"<!DOCTYPE project><project/>", b'<!DOCTYPE project SYSTEM "file:///etc/passwd"><project/>'],
+)
+def test_document_types_without_entities_are_refused(xml: bytes) -> None:
+    with pytest.raises(ContainerError, match="document type"):
+        read_kernels(xml)
+
+
+def test_depth_is_bounded_by_itself() -> None:
+    # Far below what the parsers stand: our own limit must be the one that strikes.
+    assert read_kernels(b"<a>" * 64 + b"</a>" * 64) == ()
+    with pytest.raises(ContainerError, match="absurdly"):
+        read_kernels(b"<a>" * 65 + b"</a>" * 65)
+    assert read_mirror(START + b'{"a":' * 64 + b"1" + b"}" * 64 + END) is not None
+    with pytest.raises(ContainerError, match="nested absurdly"):
+        read_mirror(START + b'{"a":' * 65 + b"1" + b"}" * 65 + END)
+
+
+@pytest.mark.parametrize(
     ("xml", "words"),
     [
         (b"<project>", "not well-formed"),
