@@ -1,0 +1,196 @@
+"""One night: every kernel of a manifest built, checked, timed and published, with what changed since.
+
+Each finished kernel is written down at once (``<nights>/<night>/<target>__<kernel>.json``), so that a night
+that was cut off goes on where it stopped: a kernel is done when its record names the very bytes that stand
+in its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.errors import GateRefusedError, NpukbuildError
+from npukbuild.publish.publisher import publish_artifact
+from npukbuild.smoke.artifact import open_artifact
+from npukbuild.smoke.measure import Timing, compare
+from npukbuild.smoke.smoke import smoke
+from npukbuild.smoke.verdict import hash_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from npukbuild.engine.pipeline import KernelResult
+    from npukbuild.publish.keys import SigningKey
+    from npukbuild.publish.registry import Registry
+
+HISTORY = 30
+"""Nights that the report looks back."""
+
+
+@dataclass
+class KernelNight:
+    """What one kernel's night brought."""
+
+    kernel: str
+    status: str
+    """``passed``, ``failed`` (build, check or device), ``skipped``."""
+    built: str = ""
+    because: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    device: str | None = None
+    error_share: float | None = None
+    timing: dict[str, Any] | None = None
+    predicted_us: float | None = None
+    comparison: dict[str, Any] | None = None
+    release: str | None = None
+    published: str | None = None
+    error: dict[str, Any] | None = None
+    subject: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NightOptions:
+    """How a night runs."""
+
+    device: str = "auto"
+    iterations: int = 10
+    warmup: int = 2
+    channel: str = "candidate"
+    runner_python: Path | None = None
+
+
+class Nights:
+    """The records of this and earlier nights in a folder."""
+
+    def __init__(self, folder: Path, night: str) -> None:
+        self.night = night
+        self._root = folder
+        self._folder = folder / night
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where this night's records and report are."""
+        return self._folder
+
+    def save(self, row: KernelNight) -> None:
+        """Write one kernel's record, whole or not at all."""
+        descriptor, name = tempfile.mkstemp(prefix=".row-", dir=self._folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(row), file, indent=1)
+        Path(name).replace(self._folder / _file_name(row.kernel))
+
+    def done(self, kernel: str, subject: dict[str, str]) -> KernelNight | None:
+        """Return this night's record of ``kernel`` if it passed and was made of exactly these bytes."""
+        row = _read(self._folder / _file_name(kernel))
+        return row if row is not None and row.status == "passed" and row.subject == subject else None
+
+    def before(self, kernel: str) -> list[tuple[str, KernelNight]]:
+        """Return the kernel's records of earlier nights, oldest first."""
+        nights = sorted(path for path in self._root.iterdir() if path.is_dir() and path.name < self.night)
+        rows = ((path.name, _read(path / _file_name(kernel))) for path in nights[-HISTORY:])
+        return [(name, row) for name, row in rows if row is not None]
+
+
+def kernel_night(
+    result: KernelResult,
+    nights: Nights,
+    options: NightOptions,
+    *,
+    registry: Registry | None,
+    key: SigningKey | None,
+    progress: Callable[[str], None] | None = None,
+) -> KernelNight:
+    """Check, time and publish one built kernel, and write its record.
+
+    A failure becomes part of the record; only an interrupt leaves.
+    """
+    row = KernelNight(
+        result.kernel.group, "skipped", built=result.status, because=result.because,
+        seconds=round(result.seconds, 3), bytes=result.bytes,
+    )  # fmt: skip
+    if result.status in ("failed", "skipped"):
+        if result.error is not None:
+            row.status, row.error = "failed", result.error.as_dict()
+        nights.save(row)
+        return row
+    row.subject = hash_subject(result.folder)
+    if (done := nights.done(row.kernel, row.subject)) is not None:
+        return done
+    try:
+        _check_and_time(row, result.folder, nights, options, progress)
+        if row.status == "passed" and registry is not None and key is not None:
+            _publish(row, result.folder, options, registry, key)
+    except NpukbuildError as error:
+        row.status, row.error = "failed", error.as_dict()
+    nights.save(row)
+    return row
+
+
+def _check_and_time(
+    row: KernelNight,
+    folder: Path,
+    nights: Nights,
+    options: NightOptions,
+    progress: Callable[[str], None] | None,
+) -> None:
+    found = smoke(
+        open_artifact(folder), device=options.device, iterations=options.iterations, warmup=options.warmup,
+        runner_python=options.runner_python, progress=progress,
+    )  # fmt: skip
+    verdict = found.verdict
+    row.device, row.predicted_us = verdict.device, found.predicted_us
+    row.environment = dict(verdict.environment)
+    row.status = "passed" if verdict.passed else "failed"
+    worst = verdict.worst
+    row.error_share = worst.max_error / worst.bound if worst.bound else float(worst.max_error > 0)
+    if not verdict.passed:
+        row.error = {"what": f"wrong numbers on the {verdict.device}", "why": worst.reason, "hint": None}
+    if found.timing is not None:
+        row.timing = found.timing.as_dict()
+        earlier = [past for _, past in nights.before(row.kernel) if past.timing and past.device == row.device]
+        if earlier:
+            row.comparison = compare(Timing(**earlier[-1].timing), found.timing).as_dict()  # type: ignore[arg-type]
+
+
+def _publish(
+    row: KernelNight, folder: Path, options: NightOptions, registry: Registry, key: SigningKey
+) -> None:
+    try:
+        done = publish_artifact(open_artifact(folder), registry, channel=options.channel, key=key)
+    except GateRefusedError as error:
+        row.published = f"refused: {error.why or error.what}"
+        return
+    row.release, row.published = str(done.id), "new" if done.new else "unchanged"
+
+
+def totals(rows: Sequence[KernelNight]) -> dict[str, int]:
+    """Count the rows by what became of them."""
+    return {
+        "kernels": len(rows),
+        "passed": sum(row.status == "passed" for row in rows),
+        "failed": sum(row.status == "failed" for row in rows),
+        "skipped": sum(row.status == "skipped" for row in rows),
+        "built": sum(row.built == "built" for row in rows),
+        "published": sum(row.published == "new" for row in rows),
+        "slower": sum((row.comparison or {}).get("verdict") == "slower" for row in rows),
+        "faster": sum((row.comparison or {}).get("verdict") == "faster" for row in rows),
+    }
+
+
+def _file_name(kernel: str) -> str:
+    return f"{kernel.replace('/', '__')}.json"
+
+
+def _read(path: Path) -> KernelNight | None:
+    try:
+        return KernelNight(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
