@@ -31,7 +31,7 @@ def bench(
 
     A change counts when it is beyond three standard errors of both medians and beyond 3 %.
     """
-    from npukbuild.smoke.measure import Timing, compare
+    from npukbuild.smoke.statistics import Timing, compare
     from npukbuild.smoke.timing import time_artifact
 
     before = _read(against) if against else {}

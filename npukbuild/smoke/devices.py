@@ -38,10 +38,9 @@ def loaded_on(
             why="it was built without the toolchain",
             hint="npukbuild toolchain install, then build it again",
         )
-    from npukbuild.toolchain.runner_python import find_runner_python, npu_present
-
-    if device == "npu" or (device == "auto" and has_xclbin and npu_present()):
+    if device == "npu" or (device == "auto" and runs_on_npu(artifact)):
         from npukbuild.smoke.npu import NpuKernel
+        from npukbuild.toolchain.runner_python import find_runner_python
 
         runner = find_runner_python(runner_python)
         xclbin = (artifact.path / "kernel.xclbin").read_bytes()
@@ -52,6 +51,13 @@ def loaded_on(
     from npukbuild.smoke.kernel_check import load_on_simulator
 
     yield load_on_simulator(artifact), {}
+
+
+def runs_on_npu(artifact: ArtifactFolder) -> bool:
+    """Say whether ``auto`` means the NPU: there is one, and the artifact has an XCLBIN for it."""
+    from npukbuild.toolchain.runner_python import npu_present
+
+    return (artifact.path / "kernel.xclbin").is_file() and npu_present()
 
 
 def npu_environment() -> dict[str, Any]:

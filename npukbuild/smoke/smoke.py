@@ -13,13 +13,14 @@ from npukbuild.engine.families import plan_request
 from npukbuild.errors import FolderError
 from npukbuild.smoke.devices import loaded_on
 from npukbuild.smoke.harness import check
-from npukbuild.smoke.measure import Timing, measure
+from npukbuild.smoke.measure import measure
 from npukbuild.smoke.verdict import Verdict, hash_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from npukbuild.smoke.artifact import ArtifactFolder
+    from npukbuild.smoke.statistics import Timing
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.families import plan_request
 from npukbuild.smoke.devices import loaded_on
-from npukbuild.smoke.measure import Timing, measure
+from npukbuild.smoke.measure import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from npukbuild.smoke.artifact import ArtifactFolder
+    from npukbuild.smoke.statistics import Timing
 
 
 def time_artifact(
