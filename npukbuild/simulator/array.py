@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
@@ -19,7 +20,7 @@ from npukbuild.simulator.locks import LockState
 from npukbuild.simulator.memory import HostMemory, make_memories
 from npukbuild.simulator.recording import CoreRecord, Recorder
 from npukbuild.simulator.streams import Stream
-from npukbuild.simulator.timing import DdrPort, DdrTotal, EventTiming
+from npukbuild.simulator.timing import DdrPort, DdrServer, EventTiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ class ArrayState:
         self.chains: dict[int, list[Bd]] = {}
         self._check_locks()
         self.lock_pairs = lock_pairs(design)
-        self.ddr = DdrTotal(timing)
+        self.ddr = DdrServer(timing.total_bytes_per_cycle)
         self._ddr_ports: dict[TileId, DdrPort] = {}
         self.channels: dict[ChannelKey, DmaChannel] = {}
         self.core_ports: dict[tuple[TileId, str, int], StreamPort] = {}
@@ -116,6 +117,8 @@ class ArrayState:
                 if port is None:
                     port = self._ddr_ports[tile] = DdrPort(self.timing, self.ddr)
                 channel.ddr = port
+                if self.tracing:
+                    channel.handler = partial(self.recorder.task, channel)
             self.channels[key] = channel
         return channel
 
@@ -183,11 +186,11 @@ class ArrayState:
                     hint="give the core's body and its functions' C++ source",
                 )
             calls = CoreCalls(kernels, tile, self.findings)
-            context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile))
+            context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile, self.agenda))
             context.prepare()
             program = translate(core, context)
             self.contexts[tile] = context
-            self.cores.append(CoreRunner(core, program(), self.agenda))
+            self.cores.append(CoreRunner(core, program(), self.agenda, self.recorder))
 
     def host_memories(self, sequence: Sequence) -> dict[str, HostMemory]:
         """Return the host arguments of a sequence; they stay the same objects from call to call."""

@@ -184,6 +184,7 @@ class Task:
     """
 
     __slots__ = (
+        "begun",
         "done",
         "first",
         "iteration",
@@ -215,6 +216,7 @@ class Task:
         self.label = label
         self.loc = loc
         self.started = 0
+        self.begun = 0.0
         self.done = False
         self.retired = False
 

@@ -11,7 +11,6 @@ from npukbuild.simulator.core.ports import StreamPort
 from npukbuild.simulator.core.runner import CoreRunner
 from npukbuild.simulator.dma import DmaChannel
 from npukbuild.simulator.faults import at
-from npukbuild.simulator.findings import short
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import Location
@@ -43,14 +42,12 @@ class Hang:
             self._no_token(channel)
         else:
             self._follow(channel, [])
-        findings = self.array.findings.faults
-        details = [*self.lines, *(f"also: {short(found)}" for found in findings)]
         return SimulationFault(
             "the design hangs: " + (self.cause or "nothing can go on"),
             where=str(self.place) if self.place else None,
             why="everybody waits:",
             hint=self.hint,
-            details=details,
+            details=self.lines,
         )
 
     def _no_token(self, channel: DmaChannel) -> None:

@@ -89,6 +89,7 @@ class DmaChannel:
             return
         task = self.task = self.queue.popleft()
         if self.timed:
+            task.begun = self.agenda.now
             self.ready_at = self.agenda.now + self.timing.task_start(self)
         self.starts += 1
         self._begin(task.begin())

@@ -94,19 +94,13 @@ class Findings:
             ),
         )
 
-    def first(self) -> SimulationFault | None:
-        """Return the first finding with the others as details, None when there is none."""
-        if not self.faults:
-            return None
-        main, *others = self.faults
+    def beside(self, main: SimulationFault) -> SimulationFault:
+        """Return ``main`` with the findings as details."""
+        others = [f"also: {short(found)}" for found in self.faults if found is not main]
         if not others:
             return main
         return SimulationFault(
-            main.what,
-            where=main.where,
-            why=main.why,
-            hint=main.hint,
-            details=[*main.details, *(f"also: {short(other)}" for other in others)],
+            main.what, where=main.where, why=main.why, hint=main.hint, details=[*main.details, *others]
         )
 
 

@@ -238,8 +238,30 @@ class Controller:
                         hint="make the transfer's length a multiple of the fifo's object",
                     )
 
+    def check_inputs(self) -> None:
+        """Look, once nothing moves any more, whether the array took all that the host sent.
+
+        Raises:
+            SimulationFault: An input task can never end.
+        """
+        for channel, tasks in self.outstanding.items():
+            for task in tasks:
+                if task.done or channel.receives:
+                    continue
+                stream = next((stream for stream in channel.streams if stream.ends), None)
+                end = next((end for end in stream.ends if not end.left), None) if stream is not None else None
+                bd = channel.bd
+                moved = f"{channel.moved} of {bd.size} bytes were sent" if bd is not None else "it has not begun"
+                raise fault(
+                    f"the array never takes all that the host sends to {channel.fifo or channel.name}",
+                    loc=task.loc,
+                    why=moved + (f"; {end.name} takes no more" if end is not None else ""),
+                    hint="a core that does not acquire, or acquires fewer objects than the host sends, fills the fifo; "
+                    "the next call would hang or start with stale data",
+                )
+
     def leftovers(self) -> list[str]:
-        """Return warnings about tokens and input tasks that nobody waited for."""
+        """Return warnings about tokens and tasks that nobody waited for."""
         found = []
         for channel, tasks in self.outstanding.items():
             if channel.tokens:

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import TileId
+    from npukbuild.simulator.agenda import Agenda
+    from npukbuild.simulator.descriptors import Task
+
+
+WAITING = "waiting"
+"""Detail of an interval in which a core stood still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +61,22 @@ class Recorder:
                 label = (end.task.label if getattr(end, "task", None) is not None else "") or end.name
                 self.add(end.name, label, start, cycles, detail)
 
+    def task(self, channel: Any, task: Task) -> None:
+        """A task of the runtime sequence ended on a channel."""
+        self.add(f"tasks of {channel.name}", task.label, task.begun, channel.agenda.now - task.begun, str(task.loc or ""))
+
 
 class CoreRecord:
     """Keeps the calls of one core; ``offset`` is the time the program has used since it last yielded."""
 
-    __slots__ = ("now", "offset", "recorder", "track")
+    __slots__ = ("agenda", "offset", "recorder", "track")
 
-    def __init__(self, recorder: Recorder, tile: TileId) -> None:
+    def __init__(self, recorder: Recorder, tile: TileId, agenda: Agenda) -> None:
         self.recorder = recorder
         self.track = f"core {tile}"
+        self.agenda = agenda
         self.offset = 0.0
-        self.now: Any = None
 
     def __call__(self, name: str, cycles: float) -> None:
         """Keep one call."""
-        start = (self.now() if self.now is not None else 0.0) + self.offset
-        self.recorder.add(self.track, name, start, cycles)
+        self.recorder.add(self.track, name, self.agenda.now + self.offset, cycles)

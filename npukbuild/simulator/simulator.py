@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Design
     from npukbuild.simulator.core.calls import Kernels
 
-_DRAIN_EVENTS = 200_000
+_DRAIN_EVENTS = 20_000
 
 
 class Simulator:
@@ -92,6 +92,7 @@ class Simulator:
             self._findings,
         )
         self._broken: SimulationFault | None = None
+        self._calls = 0
         self._array.configure()
 
     def run(self, args: Sequence[np.ndarray[Any, Any]]) -> RunResult:
@@ -153,10 +154,21 @@ class Simulator:
     def _call(self, views: list[Any]) -> RunResult:
         array, agenda = self._array, self._agenda
         self._findings.clear()
+        agenda.drain(_DRAIN_EVENTS)  # cores run up to where they wait for the host, as they do on hardware
+        levels = {name: lock.value for name, lock in array.locks.items()}
         self._recorder.begin(agenda.now)
         before = _Tally(array)
         start, events = agenda.now, agenda.events
         controller = Controller(array, self._sequence, views)
+        try:
+            return self._execute(controller, start, events, before, levels)
+        except SimulationFault as error:
+            raise self._findings.beside(error) from None
+
+    def _execute(
+        self, controller: Controller, start: float, events: int, before: _Tally, levels: dict[str, int]
+    ) -> RunResult:
+        array, agenda = self._array, self._agenda
         agenda.stopped = False
         agenda.ready.append(controller.step)
         try:
@@ -167,13 +179,17 @@ class Simulator:
             raise Hang(array, controller).explain()
         controller.check_end()
         agenda.drain(_DRAIN_EVENTS)
+        if agenda.idle:
+            controller.check_inputs()
         self._check_guards()
-        found = self._findings.first()
-        if found is not None:
-            raise found
+        if self._findings.faults:
+            raise self._findings.faults[0]
         cycles = controller.end_time - start
-        warnings = (*self.design.warnings, *self._findings.warnings, *controller.leftovers())
-        return before.result(self, controller, cycles, agenda.events - events, warnings)
+        warnings = [*self.design.warnings, *self._findings.warnings, *controller.leftovers()]
+        if agenda.idle and self._calls:
+            warnings += left_in_fifos(array, levels)
+        self._calls += 1
+        return before.result(self, controller, cycles, agenda.events - events, tuple(warnings))
 
     def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
         running = [core for core in self._array.cores if core.waiting is None and not core.ended]
@@ -264,6 +280,25 @@ class _Tally:
             warnings=warnings,
             intervals=tuple(array.recorder.intervals),
         )
+
+
+def left_in_fifos(array: ArrayState, before: dict[str, int]) -> list[str]:
+    """Return a warning per fifo that holds another number of full objects than when the call began.
+
+    The first call may load what later ones use (weights that stay), so it is not looked at.
+    """
+    found = []
+    for channel in array.design.channels:
+        for bd in channel.descriptors:
+            for use in bd.releases if channel.direction == "S2MM" else ():
+                now, then = array.locks[use.lock].value, before[use.lock]
+                if now != then:
+                    name = channel.fifo or use.lock
+                    found.append(
+                        f"fifo {name}: the call found {then} full objects on {channel.tile} and left {now}; what one "
+                        "side gives does not match what the other takes, and the next call starts with the rest"
+                    )
+    return list(dict.fromkeys(found))
 
 
 def bottleneck(

@@ -91,15 +91,16 @@ class DdrPort:
     """The DDR side of one shim tile's DMA.
 
     The two reading channels of a shim share its port: their times add up with the exponent ``share`` of the
-    closed form, ``(a^s + b^s)^(1/s)``. All shims together are served in order of arrival at the array's total
-    bandwidth.
+    closed form, ``(a^s + b^s)^(1/s)``, and it reads at most ``port_bytes`` per cycle. All shims together are
+    served in order of arrival at the array's total bandwidth.
     """
 
-    __slots__ = ("alone", "bytes", "clock", "memory", "timing")
+    __slots__ = ("alone", "bytes", "clock", "memory", "port", "timing")
 
-    def __init__(self, timing: EventTiming, memory: DdrTotal) -> None:
+    def __init__(self, timing: EventTiming, memory: DdrServer) -> None:
         self.timing = timing
         self.memory = memory
+        self.port = DdrServer(timing.ddr.port_bytes)
         self.clock = timing.clock_ghz
         self.alone: dict[Any, float] = {}
         self.bytes = 0
@@ -118,16 +119,17 @@ class DdrPort:
                 share = self.timing.ddr.share
                 ratio = other / self.alone[channel]
                 own *= (1.0 + ratio**share) ** (1.0 / share)
+            own = max(own, self.port.serve(count, start) - start)
         return max(own, self.memory.serve(count, start) - start)
 
 
-class DdrTotal:
-    """The memory behind all shims: one server."""
+class DdrServer:
+    """Serves bytes at a rate (per cycle) in order of arrival."""
 
     __slots__ = ("busy", "bytes", "free_at", "rate")
 
-    def __init__(self, timing: EventTiming) -> None:
-        self.rate = timing.total_bytes_per_cycle
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
         self.free_at = 0.0
         self.busy = 0.0
         self.bytes = 0

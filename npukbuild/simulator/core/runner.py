@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.simulator.core.context import Request
 from npukbuild.simulator.faults import fault
+from npukbuild.simulator.recording import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Core
     from npukbuild.simulator.agenda import Agenda
     from npukbuild.simulator.core.ports import Wait
+    from npukbuild.simulator.recording import Recorder
 
 
 class CoreRunner:
@@ -24,14 +26,17 @@ class CoreRunner:
         busy_cycles: Cycles in which it computed (waiting not counted).
     """
 
-    __slots__ = ("agenda", "busy_cycles", "core", "ended", "name", "program", "resumes", "tile", "waiting")
+    __slots__ = ("agenda", "busy_cycles", "core", "ended", "name", "program", "recorder", "resumes", "since",
+                 "tile", "waiting")  # fmt: skip
 
-    def __init__(self, core: Core, program: Iterator[Any], agenda: Agenda) -> None:
+    def __init__(self, core: Core, program: Iterator[Any], agenda: Agenda, recorder: Recorder) -> None:
         self.core = core
         self.tile = core.tile
         self.name = f"core {core.tile}"
         self.program = program
         self.agenda = agenda
+        self.recorder = recorder
+        self.since = 0.0
         self.waiting: Request | Wait | None = None
         self.ended = False
         self.busy_cycles = 0.0
@@ -39,7 +44,10 @@ class CoreRunner:
 
     def step(self, _event: object = None) -> None:
         """Go on until the program waits or ends."""
-        self.waiting = None
+        if self.waiting is not None:
+            if self.recorder.tracing:
+                self._record_wait()
+            self.waiting = None
         self.resumes += 1
         try:
             request = next(self.program)
@@ -53,9 +61,16 @@ class CoreRunner:
             self.agenda.later(request, self.step)
         elif isinstance(request, Request):
             self.waiting = request
+            self.since = self.agenda.now
             request.lock.wait(request.count, request.equal, self.step)
         elif request is None:
             self.agenda.later(0.0, self.step)
         else:
             self.waiting = request
+            self.since = self.agenda.now
             request.add(self.step)
+
+    def _record_wait(self) -> None:
+        assert self.waiting is not None
+        start = max(self.since, self.recorder.origin)
+        self.recorder.add(self.name, f"wait: {self.waiting.text}", start, self.agenda.now - start, WAITING)
