@@ -6,6 +6,7 @@ The knowledge is data (``diagnoses.toml``); this module finds and ranks.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import tomllib
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def diagnose_text(text: str, *, base: Path | None = None) -> Diagnosis:
 
 
 def _clean(line: str) -> str:
-    return _ANSI.sub("", line)[:_LINE_LIMIT].rstrip()
+    return (_ANSI.sub("", line) if "\x1b" in line else line)[:_LINE_LIMIT].rstrip()
 
 
 def _collect(file: Any) -> tuple[list[tuple[int, str]], int]:
@@ -219,8 +220,9 @@ def _diagnose(lines: list[tuple[int, str]], total: int, base: Path | None) -> Di
     unique: dict[tuple[str, str], Finding] = {}
     for finding in found:
         unique.setdefault((finding.name, finding.message), finding)
-    meaningful = [line for _, line in lines if not _NOISE.match(line)]
-    return Diagnosis(findings=tuple(unique.values()), tail=tuple(meaningful[-_TAIL_LINES:]), lines=total)
+    meaningful = (line for _, line in reversed(lines) if not _NOISE.match(line))
+    tail = list(itertools.islice(meaningful, _TAIL_LINES))
+    return Diagnosis(findings=tuple(unique.values()), tail=tuple(reversed(tail)), lines=total)
 
 
 def _findings(lines: list[tuple[int, str]], base: Path | None) -> Iterator[Finding]:
@@ -280,6 +282,8 @@ def _compiler_error(number: int, line: str, located: re.Match[str], base: Path |
 
 
 def _located(line: str) -> re.Match[str] | None:
+    if "error" not in line:
+        return None
     return _LOCATED.match(line) or _LOCATED_BEHIND.match(line)
 
 

@@ -144,7 +144,7 @@ def check_host(host: HostPlatform, lock: LockFile) -> Check:
         return warned(
             "platform",
             f"{host.name}{glibc or ', no glibc'}: the toolchain needs glibc {needed}",
-            "build XCLBINs on Ubuntu 22.04, Debian 12 or newer, or in such a container; simulation works here",
+            "build XCLBINs on Ubuntu 22.04, Debian 12 or newer, or in a container of one; simulation works",
         )
     return passed("platform", f"{host.name}{glibc}")
 

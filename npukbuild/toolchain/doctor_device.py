@@ -177,7 +177,7 @@ class DeviceChecks:
         return passed("XRT", says)
 
     def pyxrt(self) -> Check:
-        """Say where pyxrt is and for which Python it was built; on the real machine, import it as a run does."""
+        """Say where pyxrt is and for which Python; on the real machine, import it as a run does."""
         builds = pyxrt_builds(self._machine)
         listed = ", ".join(f"{path} for Python {version}" for path, version in builds)
         fix = "install pyxrt of your XRT and the Python that it was built for, or give --runner-python PATH"
@@ -227,7 +227,7 @@ class DeviceChecks:
         return warned(
             "power mode",
             f"{profile}: timings will not be the best",
-            "for benchmarks: powerprofilesctl set performance, and sudo xrt-smi configure --pmode performance",
+            "for benchmarks: powerprofilesctl set performance; sudo xrt-smi configure --pmode performance",
         )
 
 

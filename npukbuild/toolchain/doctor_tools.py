@@ -73,7 +73,7 @@ class ToolChecks:
                 "toolchain", f"set {chosen.name} is not installed: no XCLBIN can be built", _INSTALL
             )
         found = self._toolchain
-        says = f"{found.origin}: mlir_aie {found.mlir_aie_version} ({found.generation}), Peano {found.peano_version}"
+        says = f"{found.origin}: mlir_aie {found.mlir_aie_version}, Peano {found.peano_version}"
         backports = sorted(found.mlir_aie.parent.glob("dataclasses-*.dist-info"))
         if backports:
             return warned(
@@ -157,7 +157,7 @@ class ToolChecks:
         return None if facts.machine == AIE_MACHINE else f"the core's ELF machine is {facts.machine}"
 
     def xclbinutil(self) -> Check:
-        """Run xclbinutil; its exit code says nothing (Debian's is a wrapper of a missing file and exits 0)."""
+        """Run xclbinutil and read its words: Debian's is a wrapper of a missing file and exits 0."""
         root = self._toolchain.mlir_aie if self._toolchain else Path("/nowhere")
         program = find_xclbinutil(root, machine=self._machine.root)
         if program is None:

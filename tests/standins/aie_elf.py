@@ -1,4 +1,4 @@
-"""Write small ELF32 files of machine 264, as Peano's objects and linked cores are (stand-in, no real code)."""
+"""Write small ELF32 files of machine 264, as Peano's objects and linked cores are (no real code)."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Behaviour that a test asks for comes from ``standin.json`` beside ``bin/``, since the environment is clean:
 
-    hang, crash, noise (megabytes), half-xclbin, exit-zero, stale, bad-insts, core-text (bytes), core-data (bytes),
-    keep-no-elf, wrong-machine
+    hang, crash, noise (megabytes), stderr (text), exit (code), half-xclbin, stale, bad-insts,
+    core-text, core-data, data-at (bytes), machine (number), keep-no-elf, insts (path)
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from tests.standins.aie_elf import Function, build_core
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 VERSIONS = {
     "python": "aiecc.py dde51cb0\n",
-    "cpp": "LLVM (http://llvm.org/):\n  LLVM version 23.0.0git\n  Optimized build.\naiecc (C++ version) 1e400306\n",
+    "cpp": "LLVM (http://llvm.org/):\n  LLVM version 23.0.0git\n  Optimized build.\n"
+    "aiecc (C++ version) 1e400306\n",
     "declarative": "aiecc (mlir-aie declarative driver) 7e00b57\n",
 }
 SWITCHES = (

@@ -45,7 +45,8 @@ def make_peano(folder: Path, *, commit: str = "c9c5ecb7", version: str | None = 
         folder / "bin" / "llvm-ar",
         "from pathlib import Path\n"
         "assert sys.argv[1] == 'rcsD', sys.argv\n"
-        "Path(sys.argv[2]).write_bytes(b'!<arch>\\n' + b''.join(Path(p).read_bytes() for p in sys.argv[3:]))\n",
+        "members = b''.join(Path(p).read_bytes() for p in sys.argv[3:])\n"
+        "Path(sys.argv[2]).write_bytes(b'!<arch>\\n' + members)\n",
     )
     if version is not None:
         (folder.parent / f"llvm_aie-{version}.dist-info").mkdir(exist_ok=True)
@@ -53,7 +54,7 @@ def make_peano(folder: Path, *, commit: str = "c9c5ecb7", version: str | None = 
 
 
 def make_xclbinutil(path: Path, *, kind: str = "good") -> Path:
-    """Make a stand-in xclbinutil: ``good`` writes a real container, ``debian`` wraps a missing file and exits 0."""
+    """Make a stand-in xclbinutil: ``good`` writes a container, ``debian`` wraps a missing file, exits 0."""
     if kind == "debian":
         return _script(
             path,

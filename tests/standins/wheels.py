@@ -7,7 +7,10 @@ import hashlib
 import sys
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 AIECC = "#!/bin/sh\necho 'aiecc (mlir-aie declarative driver) 7e00b57'\n"

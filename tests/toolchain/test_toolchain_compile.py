@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +16,9 @@ from npukbuild.toolchain.objects import exclude_stack_section, read_object, soft
 from npukbuild.toolchain.peano import peano_command, read_depfile
 from tests.standins.aie_elf import Function, build_core, build_object
 from tests.standins.layout import make_install
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = """#include <aie_api/aie.hpp>
 extern "C" {
@@ -233,7 +235,7 @@ def test_a_linked_core_is_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("as") is None or shutil.which("ld") is None, reason="needs binutils")
 def test_the_frame_section_is_dropped_by_a_real_linker(tmp_path: Path) -> None:
-    """With orphans an error, as aiecc links: the marked section is left out, the unmarked one stops the link."""
+    """As aiecc links, orphans are errors: the marked section is left out, an unmarked one stops it."""
     (tmp_path / "k.s").write_text(
         ".text\n.globl mm\n.type mm,@function\nmm:\n ret\n.size mm,.-mm\n"
         '.section .stack_sizes,"o",@progbits,.text\n .quad mm\n .byte 16\n'
@@ -241,7 +243,8 @@ def test_the_frame_section_is_dropped_by_a_real_linker(tmp_path: Path) -> None:
     subprocess.run(["as", "k.s", "-o", "k.o"], cwd=tmp_path, check=True)
     (tmp_path / "s.ld").write_text(
         "SECTIONS { .text : {*(.text*)} .data : {*(.data*) *(.bss*)} .note : {*(.note*)} "
-        "/DISCARD/ : {*(.eh_frame) *(.rela.got .rela.iplt)} .got : {*(.got .got.plt .iplt .igot.plt)} .symtab 0 : {*(.symtab)} .strtab 0 : {*(.strtab)} "
+        "/DISCARD/ : {*(.eh_frame) *(.rela.got .rela.iplt)} .got : {*(.got .got.plt .iplt .igot.plt)} "
+        ".symtab 0 : {*(.symtab)} .strtab 0 : {*(.strtab)} "
         ".shstrtab 0 : {*(.shstrtab)} }\n"
     )
     command = ["ld", "-e", "mm", "--orphan-handling=error", "-T", "s.ld", "k.o", "-o", "k.elf"]
@@ -271,4 +274,4 @@ def test_a_damaged_object_is_an_error_not_a_crash(tmp_path: Path, cut: int) -> N
     path.write_bytes(content[:cut])
     with pytest.raises(ToolError, match="not a readable ELF"):
         read_object(path)
-    assert os.path.getsize(path) == min(cut, len(content))
+    assert path.stat().st_size == min(cut, len(content))
