@@ -131,6 +131,7 @@ class _Ticket:
     asked_at: float = 0.0
     passed_since: float = 0.0
     offered: bool = False
+    in_store: bool = False
 
 
 class Scheduler:
@@ -406,10 +407,13 @@ class Scheduler:
                     self._release(ticket)
                     self._hit(ticket, match, "local")
                     return
+            ticket.in_store = self._store.writable
             ticket.folder = self._store.work_folder(node.action.kind.replace("/", "-"))
             self._executor.start(Job(node.name, node.action, ticket.contents, ticket.folder))
         except (NpukbuildError, OSError) as error:
             self._release(ticket)
+            if self._moved_off_full_disk(ticket):
+                return
             self._fail(node, error if isinstance(error, NpukbuildError) else _cannot_run(node, error), ticket)
             return
         self._busy_keys.add(ticket.base_key)
@@ -441,6 +445,8 @@ class Scheduler:
         ticket = self._running.pop(finished.name)
         node = ticket.node
         try:
+            if finished.error is not None and self._moved_off_full_disk(ticket):
+                return
             if finished.error is not None or finished.made is None:
                 error = finished.error or _cannot_run(node, OSError("no result"))
                 self._fail(node, error, ticket)
@@ -454,6 +460,16 @@ class Scheduler:
             self._busy_keys.discard(ticket.base_key)
             self._release(ticket)
             self._unpark(ticket.base_key)
+
+    def _moved_off_full_disk(self, ticket: _Ticket) -> bool:
+        """Run a failed action again in the system's temporary folder if the cache's disk is full."""
+        if not ticket.in_store or not self._store.leave_when_full():
+            return False
+        if ticket.folder is not None:
+            remove(ticket.folder)
+            ticket.folder = None
+        self._push(ticket)
+        return True
 
     def _keep(self, ticket: _Ticket, finished: Finished) -> Outcome:
         """Put what was made into the store, and its result if every input stayed as it was."""

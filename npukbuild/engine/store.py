@@ -9,6 +9,7 @@ goes on without keeping results and says so once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LAYOUT = "v1"
+FREE_FLOOR = 1 << 16
+"""With less space than this, in bytes, a disk counts as full: no step works on it."""
+
 MAX_SETS = 16
 """Sets of found inputs kept per base key; the one used longest ago goes first."""
 
@@ -217,6 +221,16 @@ class LocalStore:
     def lock_path(self, key: str) -> Path:
         """Return the lock file of a key; in a store that cannot be written nothing is shared, nor locked."""
         return (self.root if self.writable else self._temporary()) / "locks" / key
+
+    def leave_when_full(self) -> bool:
+        """Stop writing when the store's disk has no space left; say whether it has none."""
+        try:
+            full = shutil.disk_usage(self.root).free < FREE_FLOOR
+        except OSError:
+            return False
+        if full and self.writable:
+            self._give_up(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return full
 
     def close(self) -> None:
         """Remove what was made outside of the store."""
