@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from npukbuild.planner.memory import Item
     from npukbuild.planner.scheme import Scheme
 
-HOST_BYTES = 2**32 - 1
-"""Largest host buffer: the address patch of the instruction stream adds a 32-bit offset."""
+HOST_BYTES = 2**31 - 1
+"""Largest host buffer: ``npu.address_patch`` adds a signed 32-bit offset in bytes to a buffer's address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,11 +89,11 @@ def _place(offset: int, nest: Sequence[Loop], element_bytes: int, shim: TileLimi
         return None
     dims = list(nest)
     head: list[Loop] = []
-    if dims[0][1] == 0 or len(dims) == shim.dims + 1:
+    too_long = len(dims) == shim.dims and dims[1][0] > shim.wrap[1]
+    if dims[0][1] == 0 or len(dims) == shim.dims + 1 or too_long:
         head = [dims.pop(0)]
-    # A long middle loop belongs where the size is implied by the length, not where it has a field.
     if len(dims) == 2 and dims[0][0] > shim.wrap[1]:
-        dims.insert(1, (1, 0))
+        dims = [*_cut_in_two(dims[0], element_bytes, shim), dims[1]]
     dims = [(1, 0)] * (shim.dims - len(dims)) + dims
     (s3, t3) = head[0] if head else (1, 0)
     (s2, t2), (s1, t1), (s0, t0) = dims
@@ -110,6 +110,15 @@ def _place(offset: int, nest: Sequence[Loop], element_bytes: int, shim: TileLimi
         and offset * element_bytes % WORD == 0
     )
     return Transfer(offset, (s3, s2, s1, s0), (t3, t2, t1, t0)) if legal else None
+
+
+def _cut_in_two(loop: Loop, element_bytes: int, shim: TileLimits) -> tuple[Loop, Loop]:
+    """Cut a loop that is too long for D1's field into D2, whose size the length implies, and D1."""
+    size, stride = loop
+    reach = shim.stride_words * WORD // element_bytes
+    most = min(shim.wrap[1], reach // stride)
+    inner = next((part for part in range(most, 0, -1) if size % part == 0), 1)
+    return (size // inner, stride * inner), (inner, stride)
 
 
 def a_transfer(scheme: Scheme, group: Group, rows: Sequence[int], *, j_inner: bool) -> Transfer | None:
