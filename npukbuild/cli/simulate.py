@@ -1,0 +1,286 @@
+"""``npukbuild simulate``: any design on the embedded simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from npukbuild.cli.report import Progress, print_json
+from npukbuild.errors import FolderError, InputError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from npukbuild.ir.design import Array, Design
+    from npukbuild.simulator import RunResult
+
+_PATH = click.Path(path_type=Path)
+_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64",
+           "ui8": "uint8", "ui16": "uint16", "ui32": "uint32"}  # fmt: skip
+
+
+@click.command()
+@click.argument("design", type=_PATH, metavar="DESIGN.mlir")
+@click.option("--kernels", multiple=True, type=_PATH, metavar="FILE.cc", help="C++ source of core functions.")
+@click.option("--in", "inputs", multiple=True, metavar="ARG=FILE.npy", help="What a host argument holds before.")
+@click.option("--out", "outputs", multiple=True, metavar="ARG=FILE.npy", help="Where to write it afterwards.")
+@click.option("--trace", type=_PATH, metavar="FILE.json", help="Write a Chrome trace (opens in Perfetto).")
+@click.option("--timeline", type=_PATH, metavar="FILE.html", help="Write a page with the array and the timeline.")
+@click.option("--clock", type=click.FloatRange(min=0.01), metavar="GHZ", help="AIE clock [default: the target's].")
+@click.option("--budget", type=click.FloatRange(min=0.001), default=10e6, metavar="US",
+              help="Most simulated microseconds before giving up [default: 10 s].")  # fmt: skip
+@click.option("--max-seconds", type=click.FloatRange(min=0.01), default=900.0, metavar="S",
+              help="Most real seconds before giving up [default: 900].")  # fmt: skip
+@click.option("--sequence", metavar="NAME", help="The runtime sequence, where the design has several.")
+@click.option("--device", metavar="NAME", help="The device, where the file has several.")
+@click.option("--functional", is_flag=True, help="Numbers and faults only: no times, and faster.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def simulate(
+    design: Path,
+    kernels: tuple[Path, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    trace: Path | None,
+    timeline: Path | None,
+    clock: float | None,
+    budget: float,
+    max_seconds: float,
+    sequence: str | None,
+    device: str | None,
+    functional: bool,
+    as_json: bool,
+) -> None:
+    """Execute any NPU design on the embedded simulator.
+
+    ARG is the name of a host argument in the runtime sequence (or its number, from 0). Each argument needs --in,
+    --out or both; one with --out alone starts as zeros.
+    """
+    if functional and (trace or timeline):
+        raise RequestError("--functional has no times to show", hint="drop it, or --trace and --timeline")
+    from npukbuild.simulator import Simulator
+
+    with Progress(quiet=as_json) as progress:
+        progress(f"reading {design}")
+        loaded = _load(design, device)
+        chosen = _sequence(loaded, sequence)
+        targets = _pairs(outputs, chosen, "--out")
+        arrays = _arrays(chosen, _pairs(inputs, chosen, "--in"), targets)
+        if kernels:
+            progress("compiling the core functions for the host")
+        library = _compile(kernels, loaded) if kernels else None
+        progress("simulating")
+        simulator = Simulator(
+            loaded,
+            library,
+            timed=not functional,
+            clock_ghz=clock,
+            trace=bool(trace or timeline),
+            sequence=sequence,
+            max_us=budget,
+            max_seconds=max_seconds,
+        )
+        result = simulator.run(list(arrays.values()))
+    written = _write_outputs(arrays, targets)
+    written += _write_pictures(loaded, result, design, trace, timeline)
+    if as_json:
+        print_json({"design": str(design), "device": loaded.device, **result.as_dict(), "written": written})
+    else:
+        _show(loaded, result, written)
+
+
+def _load(path: Path, device: str | None) -> Design:
+    from npukbuild.ir import load_design, take_account
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text", why=str(error)) from error
+    design = load_design(text, file=str(path), device=device)
+    take_account(design).check()
+    return design
+
+
+def _sequence(design: Design, name: str | None) -> Any:
+    names = ", ".join(design.sequences) or "none"
+    if name is not None and name not in design.sequences:
+        raise RequestError(f"the design has no runtime sequence {name}", why=f"it has {names}")
+    if name is None and len(design.sequences) != 1:
+        raise RequestError(
+            f"the design has {len(design.sequences)} runtime sequences",
+            why=names,
+            hint="choose one with --sequence NAME" if design.sequences else "without one the host has nothing to run",
+        )
+    return design.sequences[name] if name is not None else design.sequence
+
+
+def _pairs(given: Sequence[str], sequence: Any, option: str) -> dict[str, Path]:
+    """Read ``ARG=FILE`` options; all mistakes at once."""
+    names = [name for name, _ in sequence.arguments]
+    found: dict[str, Path] = {}
+    mistakes = []
+    for text in given:
+        key, equals, file = text.partition("=")
+        key = names[int(key)] if key.isdecimal() and int(key) < len(names) else key.removeprefix("%")
+        if not equals or not file:
+            mistakes.append(f"{option} {text}: write ARG=FILE.npy")
+        elif key not in names:
+            mistakes.append(f"{option} {text}: there is no argument {key}")
+        elif key in found:
+            mistakes.append(f"{option} {text}: {key} is given twice")
+        else:
+            found[key] = Path(file)
+    if mistakes:
+        known = ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments)
+        raise RequestError(mistakes[0], why=f"the design's arguments are {known}", details=mistakes[1:])
+    return found
+
+
+def _arrays(sequence: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path]) -> dict[str, Any]:
+    import numpy as np
+
+    missing = [name for name, _ in sequence.arguments if name not in inputs and name not in outputs]
+    if missing:
+        raise RequestError(
+            f"host argument {missing[0]} has neither --in nor --out",
+            why="the design takes " + ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments),
+            hint=" ".join(f"--in {name}=FILE.npy" for name in missing),
+        )
+    arrays, mistakes = {}, []
+    for name, kind in sequence.arguments:
+        if name not in inputs:
+            arrays[name] = np.zeros(kind.shape, dtype_of(kind.element))
+            continue
+        try:
+            arrays[name] = _input(name, kind, inputs[name])
+        except InputError as error:
+            mistakes.append(error)
+    if len(mistakes) == 1:
+        raise mistakes[0]
+    if mistakes:
+        raise InputError("input arrays do not fit the design", details=[str(error) for error in mistakes])
+    return arrays
+
+
+def _input(name: str, kind: Array, path: Path) -> Any:
+    import numpy as np
+
+    from npukbuild.smoke.arrays import load_array
+
+    array = load_array(path)
+    wanted = dtype_of(kind.element)
+    if array.shape != kind.shape:
+        raise InputError(
+            f"{path} has shape {_shape(array.shape)}", why=f"argument {name} is {_shape(kind.shape)} of {kind.element}"
+        )
+    if array.dtype != wanted and not (array.dtype.kind == "f" and kind.element in ("bf16", "f16", "f32")):
+        raise InputError(
+            f"{path} holds {array.dtype}",
+            why=f"argument {name} is {kind.element}",
+            hint=f"convert it first: array.astype({wanted.name!r})",
+        )
+    return np.array(array, dtype=wanted, order="C", copy=True)
+
+
+def dtype_of(element: str) -> Any:
+    """Return numpy's type of a design's element type."""
+    import numpy as np
+
+    if element == "bf16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(_DTYPES[element])
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def _compile(sources: Sequence[Path], design: Design) -> Any:
+    import tempfile
+
+    from npukbuild.simulator.hostcc import compile_kernels
+    from npukbuild.simulator.kernel_library import KernelLibrary
+    from npukbuild.targets import load_target
+
+    missing = [path for path in sources if not path.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]} does not exist", why="it was given with --kernels")
+    with tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
+        arch = load_target(design.device).arch
+        return KernelLibrary(compile_kernels(list(sources), arch=arch, output=Path(folder) / "kernels.so"))
+
+
+def _write_outputs(arrays: Mapping[str, Any], outputs: Mapping[str, Path]) -> list[str]:
+    from npukbuild.smoke.arrays import save_array
+
+    for name, path in outputs.items():
+        save_array(path, arrays[name])
+    return [str(path) for path in outputs.values()]
+
+
+def _write_pictures(
+    design: Design, result: RunResult, path: Path, trace: Path | None, timeline: Path | None
+) -> list[str]:
+    written = []
+    if trace is not None:
+        from npukbuild.simulator.trace import trace_json
+
+        write_text(trace, trace_json(result))
+        written.append(str(trace))
+    if timeline is not None:
+        from npukbuild.simulator.timeline.page import timeline_html
+
+        write_text(timeline, timeline_html(design, result, title=path.stem))
+        written.append(str(timeline))
+    return written
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        FolderError: It cannot be written.
+    """
+    import errno
+    import os
+    import tempfile
+
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise FolderError(f"cannot write {path}", why=error.strerror) from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FolderError(f"cannot write {path}", why=error.strerror) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _show(design: Design, result: RunResult, written: Sequence[str]) -> None:
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if result.timed:
+        click.echo(f"{result.microseconds:,.1f} us per call simulated on {design.device} at {result.clock_ghz:g} GHz")
+        click.echo(f"  array     {result.array_us:,.1f} us ({result.cycles:,.0f} cycles), launch {result.launch_us:g} us")
+        if result.first_output_us is not None:
+            click.echo(f"  first output after {result.first_output_us:,.1f} us")
+        busiest = max(result.cores.items(), key=lambda item: item[1], default=("", 0.0))
+        click.echo(f"  busy      {busiest[0]} {busiest[1]:.0%}, DDR {result.ddr:.0%}")
+        click.echo(f"  limit     {result.bottleneck}")
+    else:
+        click.echo(f"ran on the simulated {design.device}, {result.counts['handovers']:,} hand-overs")
+    for path in written:
+        click.echo(f"wrote {path}", err=True)

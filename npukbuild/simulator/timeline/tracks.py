@@ -1,0 +1,99 @@
+"""The timeline as a picture: a row per host, core, DMA channel and shim task."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from npukbuild.simulator.recording import WAITING
+from npukbuild.simulator.trace import GROUPS, group_of
+
+if TYPE_CHECKING:
+    from npukbuild.simulator.recording import Interval
+    from npukbuild.simulator.result import RunResult
+
+_LEFT, _WIDTH, _ROW, _BAR = 170, 1000, 18, 12
+_MOST_ROWS = 160
+_CLOSE = 0.35
+"""Intervals of one kind that are closer than this many pixels are drawn as one."""
+
+
+def tracks_svg(result: RunResult) -> str:
+    """Return the timeline of a run that was traced."""
+    scale = _WIDTH / max(result.cycles, 1.0)
+    by_track: dict[str, list[Interval]] = {}
+    for interval in result.intervals:
+        if interval.start < result.cycles:
+            by_track.setdefault(interval.track, []).append(interval)
+    rows: list[str] = []
+    y = 24.0
+    drawn = 0
+    for group in GROUPS:
+        names = sorted(name for name in by_track if group_of(name) == group)
+        if not names:
+            continue
+        rows.append(f'<text x="0" y="{y + 12}" class="group">{group}</text>')
+        y += _ROW
+        for name in names:
+            if drawn >= _MOST_ROWS:
+                break
+            drawn += 1
+            label = name.removeprefix("tasks of ")
+            rows.append(f'<text x="0" y="{y + 10}" class="small">{escape(label)}</text>')
+            rows.append(f'<rect x="{_LEFT}" y="{y}" width="{_WIDTH}" height="{_BAR}" class="track"/>')
+            rows.extend(_bars(by_track[name], y, scale, result))
+            y += _ROW
+        y += 6
+    height = y + 10
+    return (
+        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 10} {height}" width="{_LEFT + _WIDTH + 10}" role="img" '
+        f'aria-label="timeline">{_axis(result, scale, height)}{"".join(rows)}</svg>'
+    )
+
+
+def _axis(result: RunResult, scale: float, height: float) -> str:
+    total = result.array_us
+    step = 10.0 ** (len(str(int(total))) - 1) if total >= 1 else 0.1
+    while total / step < 5:  # noqa: PLR2004
+        step /= 2
+    parts = []
+    tick = 0.0
+    while tick <= total:
+        x = _LEFT + tick * 1e3 * result.clock_ghz * scale
+        parts.append(f'<path d="M{x:.1f} 18V{height - 6:.0f}" class="grid"/>')
+        parts.append(f'<text x="{x:.1f}" y="12" class="small mid">{tick:g} us</text>')
+        tick += step
+    return "".join(parts)
+
+
+def _bars(intervals: list[Interval], y: float, scale: float, result: RunResult) -> list[str]:
+    found: list[str] = []
+    for waits in (True, False):
+        run: list[float | str | int] = []
+        for interval in sorted(intervals, key=lambda item: item.start):
+            if (interval.detail == WAITING or interval.name.startswith("wait for")) is not waits:
+                continue
+            left, right = interval.start * scale, (interval.start + interval.cycles) * scale
+            if run and left - float(run[1]) < _CLOSE and right - float(run[0]) < 2:  # noqa: PLR2004
+                run[1] = max(float(run[1]), right)
+                run[3] = int(run[3]) + 1
+                continue
+            if run:
+                found.append(_bar(run, y, waits, result, scale))
+            run = [left, right, interval.name, 1, interval.detail]
+        if run:
+            found.append(_bar(run, y, waits, result, scale))
+    return found
+
+
+def _bar(run: list[float | str | int], y: float, waits: bool, result: RunResult, scale: float) -> str:
+    left, right = float(run[0]), min(float(run[1]), float(_WIDTH))
+    start = left / scale / result.clock_ghz * 1e-3
+    length = (right - left) / scale / result.clock_ghz * 1e-3
+    more = f" and {int(run[3]) - 1} more" if int(run[3]) > 1 else ""
+    detail = f"\n{run[4]}" if run[4] and run[4] != WAITING else ""
+    kind = "wait" if waits else f"work w{sum(map(ord, str(run[2]))) % 4}"
+    return (
+        f'<rect x="{_LEFT + left:.2f}" y="{y}" width="{max(right - left, 0.4):.2f}" height="{_BAR}" class="{kind}">'
+        f"<title>{escape(str(run[2]))}{more}: {length:.2f} us from {start:.2f} us{escape(detail)}</title></rect>"
+    )
