@@ -158,7 +158,8 @@ def run_aiecc(
     outcome = run_step(step)
     faults = check_outputs(step, started) or _parse_outputs(work, xclbin, parsers or {})
     if outcome.returncode != 0 or outcome.timed_out or faults:
-        raise step_failure(step, outcome, faults, what=f"aiecc cannot build {name}")
+        silent = _silent_cause(toolchain) if not (work / xclbin).exists() else None
+        raise step_failure(step, outcome, faults, what=f"aiecc cannot build {name}", silent=silent)
     try:
         cores = check_cores(work / _SCRATCH, limits)
     except NpukbuildError as error:
@@ -166,6 +167,17 @@ def run_aiecc(
         raise
     save_record(step, state="ok", outcome=outcome)
     return _outputs(work, xclbin, cores, outcome)
+
+
+def _silent_cause(toolchain: Toolchain) -> tuple[str, str]:
+    """Why aiecc may leave no package and say nothing: the C++ driver of 1.3 does so without xclbinutil."""
+    found = toolchain.xclbinutil
+    if found is None:
+        return (
+            "xclbinutil was not found, and some aiecc skip the package then",
+            "install XRT's tools, or set NPUKBUILD_XCLBINUTIL to xclbinutil's path",
+        )
+    return f"{found} wrote nothing", "npukbuild doctor tries it; NPUKBUILD_XCLBINUTIL names another"
 
 
 def _outputs(work: Path, xclbin: str, cores: tuple[CoreElf, ...], outcome: Outcome) -> AieccOutputs:

@@ -22,6 +22,7 @@ def step_failure(
     *,
     what: str,
     error: type[NpukbuildError] = ToolError,
+    silent: tuple[str, str] | None = None,
 ) -> NpukbuildError:
     """Return the error for ``step``, and note in its record that it failed.
 
@@ -31,6 +32,7 @@ def step_failure(
         faults: What is wrong with its outputs.
         what: What the user wanted, as a failure: ``Peano cannot compile kernel.cc``.
         error: The class to use when the tool itself gave a reason; a hang or a crash is a ToolError always.
+        silent: The probable cause and the fix when the tool ended well, wrote less and said nothing.
     """
     diagnosis = diagnose_log(outcome.log, base=step.cwd)
     first = diagnosis.first
@@ -49,6 +51,9 @@ def step_failure(
         hint = first.fix
     else:
         details.extend(diagnosis.tail[-_TAIL_LINES:])
+        if silent is not None and outcome.returncode == 0 and not crashed:
+            reasons.append(silent[0])
+            hint = silent[1]
     if outcome.timed_out:
         hint = hint or "run it again; if it hangs again, the log shows how far it came"
     details.append(f"log: {outcome.log}")

@@ -132,8 +132,10 @@ def failed(tmp_path: Path, generation: str, **options: Any) -> NpukbuildError:
 def test_a_missing_xclbinutil_is_found_out_whatever_the_exit_code(tmp_path: Path, generation: str) -> None:
     error = failed(tmp_path, generation, xclbinutil=None)
     assert "mm.xclbin was not written" in (error.why or "") or "xclbinutil" in (error.why or "")
+    assert "NPUKBUILD_XCLBINUTIL" in (error.hint or "")
     if generation == "cpp":
         assert "exit code 0, but" in (error.why or "")
+        assert "xclbinutil was not found" in (error.why or "")
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
