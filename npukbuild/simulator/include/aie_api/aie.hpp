@@ -6,6 +6,8 @@
 // towards minus infinity, no saturation), denormals flushed in the float path.
 #pragma once
 
+#include <cassert>
+
 #include "host/config.hpp"
 #include "host/control.hpp"
 #include "host/rounding.hpp"

@@ -12,7 +12,7 @@ template <class Tag, unsigned N>
 constexpr bool is_valid_accum_size() {
     const unsigned bits = N * accum_bits_v<Tag>;
     const unsigned least = std::is_same_v<Tag, accfloat> ? 128 : 256;
-    return (N & (N - 1)) == 0 && bits >= least && bits <= 4096;
+    return (N & (N - 1)) == 0 && bits >= least;
 }
 
 template <class Tag1, class Tag2>

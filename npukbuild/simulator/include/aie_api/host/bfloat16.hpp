@@ -14,6 +14,11 @@ public:
         requires std::is_arithmetic_v<T>
     NPUK_INLINE constexpr bfloat16(T value) : bits_(convert(static_cast<float>(value))) {}
 
+    // From what reads as a float, such as an element of a vector.
+    template <class T>
+        requires(!std::is_arithmetic_v<T> && !std::is_same_v<T, bfloat16> && std::is_convertible_v<const T &, float>)
+    NPUK_INLINE explicit bfloat16(const T &value) : bfloat16(static_cast<float>(value)) {}
+
     static constexpr bfloat16 from_bits(uint16_t bits) {
         bfloat16 result{};
         result.bits_ = bits;

@@ -47,8 +47,100 @@ using v8accfloat = aie::accum<accfloat, 8>;
 using v16accfloat = aie::accum<accfloat, 16>;
 using v32accfloat = aie::accum<accfloat, 32>;
 
+// Undefined registers; here they are zero.
+#define NPUK_UNDEF(name) \
+    NPUK_INLINE name undef_##name() { return name(name::lanes_type::zero()); }
+NPUK_UNDEF(v16int8)
+NPUK_UNDEF(v32int8)
+NPUK_UNDEF(v64int8)
+NPUK_UNDEF(v128int8)
+NPUK_UNDEF(v16uint8)
+NPUK_UNDEF(v32uint8)
+NPUK_UNDEF(v64uint8)
+NPUK_UNDEF(v128uint8)
+NPUK_UNDEF(v8int16)
+NPUK_UNDEF(v16int16)
+NPUK_UNDEF(v32int16)
+NPUK_UNDEF(v64int16)
+NPUK_UNDEF(v8uint16)
+NPUK_UNDEF(v16uint16)
+NPUK_UNDEF(v32uint16)
+NPUK_UNDEF(v64uint16)
+NPUK_UNDEF(v4int32)
+NPUK_UNDEF(v8int32)
+NPUK_UNDEF(v16int32)
+NPUK_UNDEF(v32int32)
+NPUK_UNDEF(v4uint32)
+NPUK_UNDEF(v8uint32)
+NPUK_UNDEF(v16uint32)
+NPUK_UNDEF(v32uint32)
+NPUK_UNDEF(v8bfloat16)
+NPUK_UNDEF(v16bfloat16)
+NPUK_UNDEF(v32bfloat16)
+NPUK_UNDEF(v64bfloat16)
+NPUK_UNDEF(v4float)
+NPUK_UNDEF(v8float)
+NPUK_UNDEF(v16float)
+NPUK_UNDEF(v32float)
+NPUK_UNDEF(v8acc32)
+NPUK_UNDEF(v16acc32)
+NPUK_UNDEF(v32acc32)
+NPUK_UNDEF(v4acc64)
+NPUK_UNDEF(v8acc64)
+NPUK_UNDEF(v16acc64)
+NPUK_UNDEF(v8accfloat)
+NPUK_UNDEF(v16accfloat)
+NPUK_UNDEF(v32accfloat)
+#undef NPUK_UNDEF
+
+// Parts of registers.
+#define NPUK_PART(Part)                                                                       \
+    template <class V>                                                                        \
+        requires(std::is_same_v<typename V::value_type, Part::value_type> && V::size() > Part::size()) \
+    NPUK_INLINE Part extract_##Part(const V &v, unsigned idx) {                               \
+        return v.template extract<Part::size()>(idx);                                         \
+    }
+NPUK_PART(v16int8)
+NPUK_PART(v32int8)
+NPUK_PART(v64int8)
+NPUK_PART(v16uint8)
+NPUK_PART(v32uint8)
+NPUK_PART(v64uint8)
+NPUK_PART(v8int16)
+NPUK_PART(v16int16)
+NPUK_PART(v32int16)
+NPUK_PART(v64int16)
+NPUK_PART(v8uint16)
+NPUK_PART(v16uint16)
+NPUK_PART(v32uint16)
+NPUK_PART(v64uint16)
+NPUK_PART(v8int32)
+NPUK_PART(v16int32)
+NPUK_PART(v32int32)
+NPUK_PART(v8uint32)
+NPUK_PART(v16uint32)
+NPUK_PART(v32uint32)
+NPUK_PART(v8bfloat16)
+NPUK_PART(v16bfloat16)
+NPUK_PART(v32bfloat16)
+NPUK_PART(v64bfloat16)
+NPUK_PART(v8float)
+NPUK_PART(v16float)
+NPUK_PART(v32float)
+NPUK_PART(v8acc32)
+NPUK_PART(v16acc32)
+NPUK_PART(v32acc32)
+NPUK_PART(v8acc64)
+NPUK_PART(v16acc64)
+NPUK_PART(v8accfloat)
+NPUK_PART(v16accfloat)
+NPUK_PART(v32accfloat)
+#undef NPUK_PART
+
 // Conversions of whole registers.
 NPUK_INLINE v16bfloat16 to_v16bfloat16(const v16accfloat &acc) { return acc.to_vector<bfloat16>(); }
+NPUK_INLINE v16bfloat16 to_v16bfloat16(const v16float &v) { return v16accfloat(v).to_vector<bfloat16>(); }
+NPUK_INLINE v32bfloat16 to_v32bfloat16(const v32accfloat &acc) { return acc.to_vector<bfloat16>(); }
 NPUK_INLINE v16int32 bfloat16_to_int(const v16bfloat16 &v, int shift) { return aie::to_fixed<int32>(v, shift); }
 NPUK_INLINE v16accfloat ups_to_v16accfloat(const v16bfloat16 &v) { return v16accfloat(v); }
 

@@ -29,6 +29,7 @@ NPUK_INLINE vector<T, native_vector_length_v<T>> load_v(const T *ptr) {
 }
 template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>
 NPUK_INLINE vector<T, Elems> load_unaligned_v(const T *ptr, [[maybe_unused]] unsigned aligned_elems = 1) {
+    static_assert(vector<T, Elems>::bits() <= 1024, "unaligned loads take at most 1024 bits");
     return vector<T, Elems>::from_memory(ptr);
 }
 template <aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>

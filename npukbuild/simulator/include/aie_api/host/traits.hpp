@@ -71,10 +71,9 @@ template <> struct narrower_integer<uint16> { using type = uint8; };
 template <> struct narrower_integer<int32> { using type = int16; };
 template <> struct narrower_integer<uint32> { using type = uint16; };
 
-// Register sizes: 128 to 1024 bits.
+// Registers have 128 to 1024 bits; larger powers of two are made of several.
 template <class T, unsigned N>
-inline constexpr bool is_valid_vector_size_v =
-    N * type_bits_v<T> == 128 || N * type_bits_v<T> == 256 || N * type_bits_v<T> == 512 || N * type_bits_v<T> == 1024;
+inline constexpr bool is_valid_vector_size_v = (N & (N - 1)) == 0 && N * type_bits_v<T> >= 128;
 
 template <class Tag> inline constexpr bool is_integer_tag_v = is_one_of_v<Tag, acc16, acc24, acc32, acc40, acc48, acc56, acc64>;
 template <class Tag> inline constexpr bool is_valid_accum_type_v = is_integer_tag_v<Tag> || std::is_same_v<Tag, accfloat>;

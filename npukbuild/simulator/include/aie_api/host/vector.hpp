@@ -66,7 +66,7 @@ NPUK_INLINE operand_base_type_t<E> elem_value(const E &e) {
 
 template <ElemBaseType T, unsigned Elems>
 class vector {
-    static_assert(detail::is_valid_vector_size_v<T, Elems>, "a vector has 128, 256, 512 or 1024 bits");
+    static_assert(detail::is_valid_vector_size_v<T, Elems>, "a vector has a power of two of elements and at least 128 bits");
 
 public:
     using value_type = T;
@@ -93,6 +93,12 @@ public:
         lanes_.set(i++, npuk::to_lane<T>(v));
         (lanes_.set(i++, npuk::to_lane<T>(static_cast<T>(values))), ...);
     }
+
+    // The same bits as other integers, as a cast between register types gives them.
+    template <ElemBaseType T2, unsigned Elems2>
+        requires(Elems2 * detail::type_bits_v<T2> == Elems * detail::type_bits_v<T> && !std::is_same_v<T, T2> &&
+                 detail::is_integral_v<T> && detail::is_integral_v<T2>)
+    NPUK_INLINE explicit vector(const vector<T2, Elems2> &v) : vector(v.template cast_to<T>()) {}
 
     // The bits of memory as this register holds them: 4-bit elements share bytes.
     static NPUK_INLINE vector from_memory(const void *p) {
