@@ -232,7 +232,7 @@ class RemoteStore:
         read_only: bool = False,
     ) -> None:
         self._transport = transport
-        self._where = where
+        self.where = where
         self._say = say
         self._rest = rest
         self._lock = threading.Lock()
@@ -273,7 +273,7 @@ class RemoteStore:
         try:
             result = unpack(data, key)
         except DamagedError:
-            self._warn(f"the shared cache at {self._where} holds a damaged result; it is made again")
+            self._warn(f"the shared cache at {self.where} holds a damaged result; it is made again")
             return None
         contents: dict[str, bytes] = {}
         for record in result.outputs.values():
@@ -281,7 +281,7 @@ class RemoteStore:
             if content is None:
                 return None
             if len(content) != record.size or digest_bytes(content) != record.digest:
-                self._warn(f"the shared cache at {self._where} holds damaged content; it is made again")
+                self._warn(f"the shared cache at {self.where} holds damaged content; it is made again")
                 return None
             contents[record.digest] = content
         with self._lock:
@@ -362,17 +362,17 @@ class RemoteStore:
                 return
             self.open = False
             self._idle.notify_all()
-        self._say(f"the shared cache at {self._where} is not used any more: {why}")
+        self._say(f"the shared cache at {self.where} is not used any more: {why}")
         if self._rest is not None:
             with contextlib.suppress(OSError):
-                self._rest.write_text(self._where, encoding="utf-8")
+                self._rest.write_text(self.where, encoding="utf-8")
 
     def _resting(self) -> bool:
         if self._rest is None:
             return False
         try:
             age = time.time() - self._rest.stat().st_mtime
-            return 0 <= age < REST_SECONDS and self._rest.read_text(encoding="utf-8") == self._where
+            return 0 <= age < REST_SECONDS and self._rest.read_text(encoding="utf-8") == self.where
         except OSError:
             return False
 
