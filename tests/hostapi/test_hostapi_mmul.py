@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DTYPES: dict[str, np.dtype] = {
     "int8": np.dtype(np.int8), "uint8": np.dtype(np.uint8), "int16": np.dtype(np.int16),
     "uint16": np.dtype(np.uint16), "int32": np.dtype(np.int32), "uint32": np.dtype(np.uint32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16), "float": np.dtype(np.float32),
+    "int4": np.dtype(np.int8), "bfloat16": np.dtype(ml_dtypes.bfloat16), "float": np.dtype(np.float32),
 }  # fmt: skip
 
 
@@ -59,6 +59,7 @@ int16 int16 accauto: 4x4x4
 uint16 int16 acc64: 4x4x4
 int32 int16 acc64: 4x2x4 4x4x4 2x4x8 4x4x8 4x1x8
 int32 int32 acc64: 4x2x4 4x4x4 8x2x4 4x1x8
+int8 int4 acc32: 4x16x8 8x16x8 4x32x8
 """)
 AIE2P = products("""
 bfloat16 bfloat16 accfloat: 4x8x8 8x8x8 8x8x4 4x8x4 8x1x8
@@ -136,6 +137,8 @@ def compare_with_numpy(load: Load, arch: str, shapes: list[Product]) -> None:
         for extreme in (False, True):
             a = operand(generator, DTYPES[p.a], (p.m, p.k), extreme=extreme)
             b = operand(generator, DTYPES[p.b], (p.k, p.n), extreme=extreme)
+            if p.b == "int4":
+                b >>= 4
             c: np.ndarray
             expected: np.ndarray
             if p.a in ("bfloat16", "float"):

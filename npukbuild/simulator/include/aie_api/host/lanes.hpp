@@ -61,7 +61,12 @@ struct lanes {
     }
     static NPUK_INLINE lanes splat(L value) {
         lanes out;
-        for (unsigned i = 0; i < count; ++i) out.r[i] = value - reg{};
+        if constexpr (std::is_floating_point_v<L>) {  // by its bits: denormals too
+            const auto bits = __builtin_bit_cast(int32_t, value) - register_t<int32_t, width>{};
+            for (unsigned i = 0; i < count; ++i) out.r[i] = reinterpret_cast<const reg &>(bits);
+        } else {
+            for (unsigned i = 0; i < count; ++i) out.r[i] = value - reg{};
+        }
         return out;
     }
     static NPUK_INLINE lanes zero() {
@@ -70,8 +75,6 @@ struct lanes {
         return out;
     }
 };
-
-// value - {} keeps -0.0 and all integers; floats need care for signalling NaN only, which AIE has not.
 
 template <class L, unsigned N, class F>
 NPUK_INLINE lanes<L, N> each(const lanes<L, N> &a, F f) {

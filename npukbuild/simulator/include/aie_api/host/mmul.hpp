@@ -218,13 +218,13 @@ constexpr unsigned mmul_accum_bits(mmul_shape s) {
         return integer_mmul_bits<type_bits_v<A>, type_bits_v<B>>(s, bits);
 }
 
-// The lane type that a product's terms are formed and summed in: exact in every case. Sums of products of
-// 8-bit numbers stay below 2^24, those of 16- with 8-bit numbers below 2^31.
+// The lane type that a product's terms are formed and summed in: exact in every case. Sums of a few
+// products of 16- with 8-bit numbers stay below 2^31.
 template <class A, class B, unsigned Bits>
 struct mmul_lane {
     static constexpr unsigned larger = type_bits_v<A> > type_bits_v<B> ? type_bits_v<A> : type_bits_v<B>;
-    using type = std::conditional_t<is_floating_point_v<A> || larger <= 8, float,
-                                    std::conditional_t<larger == 16 || Bits == 32, int32_t, int64_t>>;
+    using type = std::conditional_t<is_floating_point_v<A>, float,
+                                    std::conditional_t<larger <= 16 || Bits == 32, int32_t, int64_t>>;
 };
 
 template <class L, ElemBaseType T, unsigned N>
