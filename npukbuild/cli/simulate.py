@@ -24,11 +24,17 @@ _DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "i16": "int16", "i3
 @click.command()
 @click.argument("design", type=_PATH, metavar="DESIGN.mlir")
 @click.option("--kernels", multiple=True, type=_PATH, metavar="FILE.cc", help="C++ source of core functions.")
-@click.option("--in", "inputs", multiple=True, metavar="ARG=FILE.npy", help="What a host argument holds before.")
+@click.option(
+    "--in", "inputs", multiple=True, metavar="ARG=FILE.npy", help="What a host argument holds before."
+)
 @click.option("--out", "outputs", multiple=True, metavar="ARG=FILE.npy", help="Where to write it afterwards.")
 @click.option("--trace", type=_PATH, metavar="FILE.json", help="Write a Chrome trace (opens in Perfetto).")
-@click.option("--timeline", type=_PATH, metavar="FILE.html", help="Write a page with the array and the timeline.")
-@click.option("--clock", type=click.FloatRange(min=0.01), metavar="GHZ", help="AIE clock [default: the target's].")
+@click.option(
+    "--timeline", type=_PATH, metavar="FILE.html", help="Write a page with the array and the timeline."
+)
+@click.option(
+    "--clock", type=click.FloatRange(min=0.01), metavar="GHZ", help="AIE clock [default: the target's]."
+)
 @click.option("--budget", type=click.FloatRange(min=0.001), default=10e6, metavar="US",
               help="Most simulated microseconds before giving up [default: 10 s].")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(min=0.01), default=900.0, metavar="S",
@@ -112,7 +118,9 @@ def _sequence(design: Design, name: str | None) -> Any:
         raise RequestError(
             f"the design has {len(design.sequences)} runtime sequences",
             why=names,
-            hint="choose one with --sequence NAME" if design.sequences else "without one the host has nothing to run",
+            hint="choose one with --sequence NAME"
+            if design.sequences
+            else "without one the host has nothing to run",
         )
     return design.sequences[name] if name is not None else design.sequence
 
@@ -174,7 +182,8 @@ def _input(name: str, kind: Array, path: Path) -> Any:
     wanted = dtype_of(kind.element)
     if array.shape != kind.shape:
         raise InputError(
-            f"{path} has shape {_shape(array.shape)}", why=f"argument {name} is {_shape(kind.shape)} of {kind.element}"
+            f"{path} has shape {_shape(array.shape)}",
+            why=f"argument {name} is {_shape(kind.shape)} of {kind.element}",
         )
     if array.dtype != wanted and not (array.dtype.kind == "f" and kind.element in ("bf16", "f16", "f32")):
         raise InputError(
@@ -273,8 +282,12 @@ def _show(design: Design, result: RunResult, written: Sequence[str]) -> None:
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     if result.timed:
-        click.echo(f"{result.microseconds:,.1f} us per call simulated on {design.device} at {result.clock_ghz:g} GHz")
-        click.echo(f"  array     {result.array_us:,.1f} us ({result.cycles:,.0f} cycles), launch {result.launch_us:g} us")
+        click.echo(
+            f"{result.microseconds:,.1f} us per call simulated on {design.device} at {result.clock_ghz:g} GHz"
+        )
+        click.echo(
+            f"  array     {result.array_us:,.1f} us ({result.cycles:,.0f} cycles), launch {result.launch_us:g} us"
+        )
         if result.first_output_us is not None:
             click.echo(f"  first output after {result.first_output_us:,.1f} us")
         busiest = max(result.cores.items(), key=lambda item: item[1], default=("", 0.0))

@@ -251,7 +251,9 @@ class Controller:
                 stream = next((stream for stream in channel.streams if stream.ends), None)
                 end = next((end for end in stream.ends if not end.left), None) if stream is not None else None
                 bd = channel.bd
-                moved = f"{channel.moved} of {bd.size} bytes were sent" if bd is not None else "it has not begun"
+                moved = (
+                    f"{channel.moved} of {bd.size} bytes were sent" if bd is not None else "it has not begun"
+                )
                 raise fault(
                     f"the array never takes all that the host sends to {channel.fifo or channel.name}",
                     loc=task.loc,

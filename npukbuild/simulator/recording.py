@@ -63,7 +63,13 @@ class Recorder:
 
     def task(self, channel: Any, task: Task) -> None:
         """A task of the runtime sequence ended on a channel."""
-        self.add(f"tasks of {channel.name}", task.label, task.begun, channel.agenda.now - task.begun, str(task.loc or ""))
+        self.add(
+            f"tasks of {channel.name}",
+            task.label,
+            task.begun,
+            channel.agenda.now - task.begun,
+            str(task.loc or ""),
+        )
 
 
 class CoreRecord:

@@ -34,7 +34,9 @@ def chrome_trace(result: RunResult) -> dict[str, Any]:
     tracks: dict[str, tuple[int, int]] = {}
     for number, name in enumerate(GROUPS, start=1):
         events.append({"ph": "M", "pid": number, "name": "process_name", "args": {"name": name}})
-        events.append({"ph": "M", "pid": number, "name": "process_sort_index", "args": {"sort_index": number}})
+        events.append(
+            {"ph": "M", "pid": number, "name": "process_sort_index", "args": {"sort_index": number}}
+        )
     for track in sorted({interval.track for interval in result.intervals}):
         pid = GROUPS.index(group_of(track)) + 1
         tracks[track] = (pid, len(tracks) + 1)

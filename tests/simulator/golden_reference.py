@@ -34,7 +34,10 @@ def matmul(m: int, k: int, n: int) -> Callable[[np.random.Generator], Arrays]:
 
 
 def matmul_i8(rng: np.random.Generator) -> Arrays:
-    return [*(rng.integers(-32, 32, (512, 512)).astype(np.int8) for _ in range(2)), np.zeros((512, 512), np.int8)]
+    return [
+        *(rng.integers(-32, 32, (512, 512)).astype(np.int8) for _ in range(2)),
+        np.zeros((512, 512), np.int8),
+    ]
 
 
 def product(args: Arrays) -> Any:
@@ -56,9 +59,9 @@ def gelu(x: Any) -> Any:
 def layernorm(x: Any, gamma: Any, beta: Any) -> Any:
     x = x.astype(np.float64)
     centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gamma.astype(np.float64) + beta.astype(
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gamma.astype(
         np.float64
-    )
+    ) + beta.astype(np.float64)
 
 
 def softmax(x: Any) -> Any:

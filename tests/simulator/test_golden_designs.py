@@ -47,7 +47,9 @@ def test_golden_design_gives_the_reference_numbers_in_two_calls(
 
 
 @pytest.mark.parametrize("name", ["G1_matmul_64x64x512_bf16", "G8_attention_head_64x64_bf16"])
-def test_functional_and_timed_runs_give_the_same_bits(name: str, golden_kernels: Callable[[str], Any]) -> None:
+def test_functional_and_timed_runs_give_the_same_bits(
+    name: str, golden_kernels: Callable[[str], Any]
+) -> None:
     golden = next(golden for golden in GOLDEN if golden.name == name)
     design = _load(golden)
     outputs = []

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from npukbuild.simulator.result import RunResult
     from npukbuild.targets.model import Target
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _LEFT, _TOP = 150, 62, 46, 34, 96, 14
-_PIXELS_PER_LETTER = 6.4
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _LEFT, _TOP = 196, 62, 46, 34, 130, 14
+_PIXELS_PER_LETTER = 5.9
+_DDR_WIDTH = 420
 
 
 def array_svg(design: Design, target: Target, result: RunResult) -> str:
@@ -22,7 +23,7 @@ def array_svg(design: Design, target: Target, result: RunResult) -> str:
     used = {tile for tile in design.tiles} | set(design.cores)
     columns = max([tile.column for tile in used], default=0) + 1
     rows = max(target.first_core_row + 1, max([tile.row for tile in used], default=0) + 1)
-    width = _LEFT + columns * (_WIDTH + _GAP_X)
+    width = _LEFT + max(columns * (_WIDTH + _GAP_X), _DDR_WIDTH)
     height = _TOP + rows * (_HEIGHT + _GAP_Y) + 46
     parts = [
         f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="array map">',
@@ -60,7 +61,7 @@ def _tile(design: Design, target: Target, result: RunResult, tile: TileId, rows:
     if kind == "shim":
         lines.append("door to DDR")
     elif limit:
-        lines.append(f"{used / 1024:.1f} of {limit // 1024} KB in buffers")
+        lines.append(f"buffers: {used / 1024:.1f} of {limit // 1024} KB")
     functions = sorted(_functions(design, tile))
     if functions:
         lines.append(", ".join(functions))
@@ -72,7 +73,9 @@ def _tile(design: Design, target: Target, result: RunResult, tile: TileId, rows:
             f'<rect x="{x}" y="{y + _HEIGHT - 6}" width="{_WIDTH}" height="6" class="track"/>'
             f'<rect x="{x}" y="{y + _HEIGHT - 6}" width="{_WIDTH * share:.1f}" height="6" class="busy"/>'
         )
-    heading = f"{kind if kind != 'mem' else 'memtile'} {tile}" + (f"  {share:.0%}" if share is not None else "")
+    heading = f"{kind if kind != 'mem' else 'memtile'} {tile}" + (
+        f"  {share:.0%}" if share is not None else ""
+    )
     texts = "".join(
         f'<text x="{x + 8}" y="{y + 32 + 14 * place}" class="small">{escape(_fit(line))}</text>'
         for place, line in enumerate(lines[:2])

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from npukbuild.simulator.timeline.array_map import array_svg
-from npukbuild.simulator.timeline.tracks import tracks_svg
+from npukbuild.simulator.timeline.tracks import colour_of, functions_of, tracks_svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,10 +34,18 @@ svg .name{font-weight:600}svg .group{font-weight:600}svg .mid{text-anchor:middle
 .shim{fill:var(--shim)}.mem{fill:var(--mem)}.core{fill:var(--core)}.ddr{fill:var(--ddr);stroke:var(--line)}
 .track{fill:var(--track)}.busy{fill:var(--busy)}.flow{fill:none;stroke:var(--flow)}.tip{fill:var(--flow)}
 .grid{stroke:var(--line);stroke-width:1;fill:none}.wait{fill:var(--wait)}.w0{fill:var(--w0)}.w1{fill:var(--w1)}
-.w2{fill:var(--w2)}.w3{fill:var(--w3)}.key i{display:inline-block;width:12px;height:12px;border-radius:2px;
+.w2{fill:var(--w2)}.w3{fill:var(--w3)}.dot{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px}.key i{display:inline-block;width:12px;height:12px;border-radius:2px;
 margin:0 5px 0 14px;vertical-align:-1px}.meter{display:inline-block;width:90px;height:8px;background:var(--track);
 vertical-align:1px;margin-right:6px}.meter i{display:block;height:8px;background:var(--busy)}
 """
+
+
+_KEY = (
+    '<p class="key">'
+    + "".join(f'<i style="background:var(--w{number});margin:0 2px 0 0"></i>' for number in range(4))
+    + ' work (a colour per function or fifo)<i style="background:var(--wait)"></i>waiting'
+    '<i style="background:var(--track)"></i>idle</p>'
+)
 
 
 def timeline_html(design: Design, result: RunResult, *, title: str | None = None) -> str:
@@ -72,9 +80,10 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         "<h2>Timeline</h2><p>Time runs to the right. <b>host</b> is the controller that starts transfers and waits for "
         "them; <b>cores</b> run functions; <b>DMA channels</b> move blocks; <b>shim tasks</b> are whole transfers "
         "between DDR and the array.</p>",
-        '<p class="key"><i class="w1" style="background:var(--w1)"></i>work (a colour per name)'
-        '<i style="background:var(--wait)"></i>waiting<i style="background:var(--track)"></i>idle</p>',
-        f"<div class='scroll'>{tracks_svg(result)}</div>",
+        _KEY,
+        f"<div class='scroll'>{tracks_svg(design, result)}</div>",
+        "<h2>Core functions</h2><p>Cycles are the model's estimate of the compiled function, not a measurement.</p>",
+        _functions(result),
         "<h2>Account</h2><p>What the design uses of what each tile has.</p>",
         _account(take_account(design)),
         "</body></html>",
@@ -107,6 +116,19 @@ def _streams(design: Design, result: RunResult) -> str:
         meter = f"<span class='meter'><i style='width:{share:.0%}'></i></span>{share:.0%}"
         rows.append((escape(fifos.get(source, "")), escape(source), escape(ends), meter))
     return _table(("fifo", "from", "to", "busy"), rows)
+
+
+def _functions(result: RunResult) -> str:
+    rows = [
+        (
+            f"<i class='dot' style='background:var(--w{colour_of(name)})'></i>{escape(name)}",
+            f"{calls:,}",
+            f"{cycles:,.0f}",
+            f"{cycles / result.clock_ghz * 1e-3:,.2f} us",
+        )
+        for name, calls, cycles in functions_of(result)
+    ]
+    return _table(("function", "calls", "cycles per call", "time per call"), rows)
 
 
 def _account(account: object) -> str:

@@ -9,17 +9,22 @@ from npukbuild.simulator.recording import WAITING
 from npukbuild.simulator.trace import GROUPS, group_of
 
 if TYPE_CHECKING:
+    from npukbuild.ir.design import Design
     from npukbuild.simulator.recording import Interval
     from npukbuild.simulator.result import RunResult
 
-_LEFT, _WIDTH, _ROW, _BAR = 170, 1000, 18, 12
+_LEFT, _WIDTH, _ROW, _BAR = 200, 980, 18, 12
 _MOST_ROWS = 160
 _CLOSE = 0.35
 """Intervals of one kind that are closer than this many pixels are drawn as one."""
 
 
-def tracks_svg(result: RunResult) -> str:
+def tracks_svg(design: Design, result: RunResult) -> str:
     """Return the timeline of a run that was traced."""
+    fifos = {
+        f"{channel.tile} {channel.direction} {channel.index}": channel.fifo or ""
+        for channel in design.channels
+    }
     scale = _WIDTH / max(result.cycles, 1.0)
     by_track: dict[str, list[Interval]] = {}
     for interval in result.intervals:
@@ -39,6 +44,7 @@ def tracks_svg(result: RunResult) -> str:
                 break
             drawn += 1
             label = name.removeprefix("tasks of ")
+            label = f"{label}  {fifos.get(label, '')}"
             rows.append(f'<text x="0" y="{y + 10}" class="small">{escape(label)}</text>')
             rows.append(f'<rect x="{_LEFT}" y="{y}" width="{_WIDTH}" height="{_BAR}" class="track"/>')
             rows.extend(_bars(by_track[name], y, scale, result))
@@ -86,13 +92,27 @@ def _bars(intervals: list[Interval], y: float, scale: float, result: RunResult) 
     return found
 
 
+def colour_of(name: str) -> int:
+    """Return the number of the colour that a name has on the page."""
+    return sum(map(ord, name)) % 4
+
+
+def functions_of(result: RunResult) -> list[tuple[str, int, float]]:
+    """Return the core functions of a run: name, number of calls, cycles per call."""
+    found: dict[str, list[float]] = {}
+    for interval in result.intervals:
+        if group_of(interval.track) == "cores" and interval.detail != WAITING:
+            found.setdefault(interval.name, []).append(interval.cycles)
+    return [(name, len(cycles), sum(cycles) / len(cycles)) for name, cycles in sorted(found.items())]
+
+
 def _bar(run: list[float | str | int], y: float, waits: bool, result: RunResult, scale: float) -> str:
     left, right = float(run[0]), min(float(run[1]), float(_WIDTH))
     start = left / scale / result.clock_ghz * 1e-3
     length = (right - left) / scale / result.clock_ghz * 1e-3
     more = f" and {int(run[3]) - 1} more" if int(run[3]) > 1 else ""
     detail = f"\n{run[4]}" if run[4] and run[4] != WAITING else ""
-    kind = "wait" if waits else f"work w{sum(map(ord, str(run[2]))) % 4}"
+    kind = "wait" if waits else f"work w{colour_of(str(run[2]))}"
     return (
         f'<rect x="{_LEFT + left:.2f}" y="{y}" width="{max(right - left, 0.4):.2f}" height="{_BAR}" class="{kind}">'
         f"<title>{escape(str(run[2]))}{more}: {length:.2f} us from {start:.2f} us{escape(detail)}</title></rect>"
