@@ -11,8 +11,8 @@ streams: ``"a"`` keeps the A block while all blocks of N go by, ``"b"`` keeps B 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from npukbuild.kernels.abi import DTYPE_BYTES
@@ -63,6 +63,50 @@ class Scheme:
     resident: Resident = ""
     c_depth: int = 2
 
+    # Derived once, since the search makes thousands of schemes and reads these often.
+    micro: tuple[int, int, int] = field(init=False, compare=False)
+    """Shape (r, s, t) of one ``aie::mmul``."""
+    element_bytes: tuple[int, int] = field(init=False, compare=False)
+    """Bytes of one input and of one result element."""
+    m_blocks: int = field(init=False, compare=False)
+    """Steps of the grid along M."""
+    k_blocks: int = field(init=False, compare=False)
+    """Blocks along K."""
+    n_blocks: int = field(init=False, compare=False)
+    """Steps of the grid along N."""
+    program: Program = field(init=False, compare=False)
+    """How sums reach C. ``direct``: one call makes the finished block (K fits the block). ``in_place``: the
+    result has the accumulator's type and is summed where it leaves. ``private``: a separate accumulator,
+    converted last. An i16 sum is wrapped to 32 bits before its shift, so i16 -> i16 always goes this way."""
+    a_depth: int = field(init=False, compare=False)
+    """L1 and L2 buffers of A: two, or one where a single A block serves the whole call."""
+    b_depth: int = field(init=False, compare=False)
+    """L1 and L2 buffers of B: two, or one where a single B block serves the whole call."""
+
+    def __post_init__(self) -> None:
+        problem = self.problem
+        m_blocks = ceil_div(problem.m, self.m * self.rows)
+        n_blocks = ceil_div(problem.n, self.n * self.columns)
+        k_blocks = even_or_one(ceil_div(problem.k, self.k))
+        if self.resident == "a":
+            n_blocks = even_or_one(n_blocks)
+        elif self.resident == "b":
+            m_blocks = even_or_one(m_blocks)
+        a_once = (self.resident == "a" or n_blocks == 1) and m_blocks == k_blocks == 1
+        b_once = (self.resident == "b" or m_blocks == 1) and n_blocks == k_blocks == 1
+        program: Program = "in_place" if problem.out_dtype == problem.acc_dtype else "private"
+        if k_blocks == 1 and not (problem.dtype == "i16" and problem.out_dtype == "i16"):
+            program = "direct"
+        put = object.__setattr__
+        put(self, "micro", self.target.mmul[problem.dtype])
+        put(self, "element_bytes", (DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]))
+        put(self, "m_blocks", m_blocks)
+        put(self, "k_blocks", k_blocks)
+        put(self, "n_blocks", n_blocks)
+        put(self, "program", program)
+        put(self, "a_depth", 1 if a_once else 2)
+        put(self, "b_depth", 1 if b_once else 2)
+
     @property
     def block(self) -> tuple[int, int, int]:
         """The block (m, k, n) of one core."""
@@ -73,33 +117,6 @@ class Scheme:
         """Number of cores that work."""
         return self.columns * self.rows
 
-    @cached_property
-    def micro(self) -> tuple[int, int, int]:
-        """Shape (r, s, t) of one ``aie::mmul``."""
-        return self.target.mmul[self.problem.dtype]
-
-    @cached_property
-    def element_bytes(self) -> tuple[int, int]:
-        """Bytes of one input and of one result element."""
-        return DTYPE_BYTES[self.problem.dtype], DTYPE_BYTES[self.problem.out_dtype]
-
-    @cached_property
-    def k_blocks(self) -> int:
-        """Blocks along K."""
-        return even_or_one(ceil_div(self.problem.k, self.k))
-
-    @cached_property
-    def m_blocks(self) -> int:
-        """Steps of the grid along M."""
-        count = ceil_div(self.problem.m, self.m * self.rows)
-        return even_or_one(count) if self.resident == "b" else count
-
-    @cached_property
-    def n_blocks(self) -> int:
-        """Steps of the grid along N."""
-        count = ceil_div(self.problem.n, self.n * self.columns)
-        return even_or_one(count) if self.resident == "a" else count
-
     @property
     def padded(self) -> tuple[int, int, int]:
         """M, K, N of the host's buffers."""
@@ -109,46 +126,16 @@ class Scheme:
             self.n_blocks * self.columns * self.n,
         )
 
-    @cached_property
-    def program(self) -> Program:
-        """How sums reach C.
-
-        ``direct``: one call makes the finished block (K fits the block). ``in_place``: the result has the
-        accumulator's type and is summed where it leaves. ``private``: a separate accumulator, converted last.
-        An i16 sum is wrapped to 32 bits before it is shifted, so i16 -> i16 always takes the last way.
-        """
-        problem = self.problem
-        if self.k_blocks == 1 and not (problem.dtype == "i16" and problem.out_dtype == "i16"):
-            return "direct"
-        return "in_place" if problem.out_dtype == problem.acc_dtype else "private"
-
-    @cached_property
-    def a_depth(self) -> int:
-        """L1 and L2 buffers of A: two, or one where a single A block serves the whole call."""
-        stays = self.resident == "a" or self.n_blocks == 1
-        return 1 if stays and self.m_blocks == 1 and self.k_blocks == 1 else 2
-
-    @cached_property
-    def b_depth(self) -> int:
-        """L1 and L2 buffers of B: two, or one where a single B block serves the whole call."""
-        stays = self.resident == "b" or self.m_blocks == 1
-        return 1 if stays and self.n_blocks == 1 and self.k_blocks == 1 else 2
-
-    @cached_property
+    @property
     def a_groups(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """For each stream of A: the column through which it enters and the core rows it feeds.
 
         With at least as many columns as rows each row has its own column, spread evenly; with fewer, a
         memtile distributes to several neighbouring rows.
         """
-        if self.columns >= self.rows:
-            return tuple((row * self.columns // self.rows, (row,)) for row in range(self.rows))
-        bounds = [ceil_div(self.rows * column, self.columns) for column in range(self.columns + 1)]
-        return tuple(
-            (column, tuple(range(bounds[column], bounds[column + 1]))) for column in range(self.columns)
-        )
+        return _a_groups(self.columns, self.rows)
 
-    @cached_property
+    @property
     def registers(self) -> tuple[int, int]:
         """Accumulator tiles (rows, columns) that the inner loop holds in registers."""
         r, _, t = self.micro
@@ -160,11 +147,20 @@ class Scheme:
         )
 
 
+@cache
+def _a_groups(columns: int, rows: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    if columns >= rows:
+        return tuple((row * columns // rows, (row,)) for row in range(rows))
+    bounds = [ceil_div(rows * column, columns) for column in range(columns + 1)]
+    return tuple((column, tuple(range(bounds[column], bounds[column + 1]))) for column in range(columns))
+
+
 def accumulator_bits(dtype: str) -> int:
     """Bits of one accumulator lane of ``aie::mmul``: acc64 for i16, accfloat and acc32 otherwise."""
     return 64 if dtype == "i16" else 32
 
 
+@cache
 def register_blocking(tile_rows: int, tile_columns: int, tile_bits: int, registers: int) -> tuple[int, int]:
     """Choose how many accumulator tiles to hold at once, as (rows, columns) of micro-tiles.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from npukbuild.kernels.abi import DTYPE_BYTES
 from npukbuild.planner.limits import violations
-from npukbuild.planner.memory import core_items, l1_bytes, static_room
+from npukbuild.planner.memory import core_items, static_room
 from npukbuild.planner.ranking import by_choice, fastest_first, predicted
 from npukbuild.planner.scheme import (
     ACCUMULATOR_BYTES,
@@ -40,11 +40,11 @@ LONGEST = 256
 """Largest block along M or N that the search looks at: C's rows of a column, 4 x m, have to stay within the
 shim's 1023, and longer blocks leave L1 no room for the other operand."""
 
-SEEDS = 10
+SEEDS = 6
 """Pairs (m, n) per grid that the model times before the walk."""
 
-WALKS = 3
-"""Fastest schemes from which the search walks on."""
+WALKS = 4
+"""Fastest schemes (of different m or grid) from which the search walks on."""
 
 STEPS = 12
 """Longest walk."""
@@ -146,7 +146,10 @@ class _Finder:
 
     def walk(self) -> None:
         """Try the neighbours of the fastest schemes until none of them is faster."""
-        for start in fastest_first(self.found)[:WALKS]:
+        starts: dict[tuple[int, int, int], Timed] = {}
+        for entry in fastest_first(self.found):
+            starts.setdefault((entry[0].m, entry[0].columns, entry[0].rows), entry)
+        for start in list(starts.values())[:WALKS]:
             here = start
             for _ in range(STEPS):
                 before = len(self._times)
@@ -172,19 +175,28 @@ class _Finder:
     def _time(
         self, block: tuple[int, int, int], grid: tuple[int, int], resident: Resident, c_depth: int
     ) -> Timed | None:
+        if not _may_fit(self._problem, self._target, block, c_depth):
+            return None
         scheme = Scheme(self._problem, self._target, *block, *grid, resident, c_depth)
         return (scheme, predicted(scheme, fewest_tasks(scheme))) if _fits(scheme) else None
 
 
+def _may_fit(problem: MatmulProblem, target: Target, block: tuple[int, int, int], c_depth: int) -> bool:
+    """Say whether a block could fit L1, from its sizes alone; most of those tried cannot."""
+    m, k, n = block
+    size, out = DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]
+    streamed = 2 if k < problem.k else 1
+    sums = ACCUMULATOR_BYTES if k < problem.k and problem.out_dtype != problem.acc_dtype else 0
+    needed = streamed * k * (m + n) * size + m * n * (c_depth * out + sums)
+    return needed + STACK_BYTES + STATIC_BYTES <= target.core.data_bytes
+
+
 def _fits(scheme: Scheme) -> bool:
     core = scheme.target.core
-    m, k, n = scheme.block
-    size, out = scheme.element_bytes
-    if (m * k + k * n) * size + m * n * out + STACK_BYTES > core.data_bytes:
+    items = core_items(scheme)
+    if sum(item.total for item in items) + STACK_BYTES + STATIC_BYTES > core.data_bytes:
         return False
-    if l1_bytes(scheme) + STATIC_BYTES > core.data_bytes:
-        return False
-    sizes = [item.bytes for item in core_items(scheme) for _ in range(item.count)]
+    sizes = [item.bytes for item in items for _ in range(item.count)]
     return static_room(sizes, STACK_BYTES, core.data_bytes, core.banks) >= STATIC_BYTES
 
 
@@ -242,7 +254,7 @@ def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Ite
             steps = m_blocks * n_blocks
             # Loops over few tiles and short runs from DDR cost in proportion.
             run = min(room, depth)
-            compute = steps * m * rows * n * columns * depth / macs * (1.5 + 4.0 / m + 4.0 / n + 8.0 / run)
+            compute = steps * m * rows * n * columns * depth / macs * (1.5 + 4.0 / m + 4.0 / n + 20.0 / run)
             a = (
                 m
                 * rows
@@ -275,13 +287,18 @@ def sizes(total: int, unit: int) -> tuple[int, ...]:
 
 
 def _neighbours(scheme: Scheme) -> Iterator[tuple[int, int]]:
-    """Yield the (m, n) near ``scheme``'s: the next sizes up and down, alone and against each other."""
+    """Yield the (m, n) near ``scheme``'s: the next sizes up and down, alone and one against the other."""
     r, _, t = scheme.micro
     m_sizes = _near(scheme.m, r, ceil_div(scheme.problem.m, scheme.rows))
     n_sizes = _near(scheme.n, t, ceil_div(scheme.problem.n, scheme.columns))
     for m in m_sizes:
+        yield m, scheme.n
+    for n in n_sizes:
+        yield scheme.m, n
+    for m in m_sizes:
         for n in n_sizes:
-            yield m, n
+            if (m < scheme.m) != (n < scheme.n) and m != scheme.m and n != scheme.n:
+                yield m, n
 
 
 def _near(size: int, unit: int, total: int) -> tuple[int, ...]:
