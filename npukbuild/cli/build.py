@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from npukbuild.cli.report import CHECK, json_text, print_json
-from npukbuild.errors import BuildFailedError, RequestError
+from npukbuild.cli.report import CHECK, error_lines, json_text, print_json
+from npukbuild.errors import BuildFailedError, NpukbuildError, RequestError
 
 if TYPE_CHECKING:
     from npukbuild.engine.kernel_graph import KernelRequest
@@ -45,7 +45,7 @@ def build(
     only_list: bool,
     schema: bool,
     as_json: bool,
-) -> None:
+) -> int:
     r"""Build and check every kernel of MANIFEST.
 
     What has not changed since the last time is not built again. Ctrl-C keeps
@@ -60,14 +60,14 @@ def build(
 
     if schema:
         print_json(json_schema())
-        return
+        return 0
     if manifest is None:
         raise RequestError("no manifest given", hint="npukbuild build kernels.toml")
     read = read_manifest(manifest)
     kernels = chosen(read.kernels, filters)
     if only_list:
         click.echo(json_text([kernel.group for kernel in kernels]) if as_json else _lines(kernels))
-        return
+        return 0
     from npukbuild.engine.pipeline import Options
 
     options = Options(
@@ -75,8 +75,14 @@ def build(
         require_xclbin=require_xclbin,
     )  # fmt: skip
     report = _build(kernels, options, read.files, as_json=as_json)
-    if report.failed:
-        raise _failed(report)
+    if not report.failed:
+        return 0
+    error = _failed(report)
+    if not as_json:
+        raise error
+    # The report on stdout carries the errors already; a second object there would break whoever reads it.
+    click.echo("\n".join(error_lines(error)), err=True)
+    return error.exit_code
 
 
 def chosen(kernels: list[KernelRequest], filters: tuple[str, ...]) -> list[KernelRequest]:
@@ -151,10 +157,10 @@ def _unchanged(data: dict[str, object]) -> dict[str, object]:
     return {**data, "kernels": same, "built": 0, "hit": len(same)}
 
 
-def _failed(report: BuildReport) -> BuildFailedError:
+def _failed(report: BuildReport) -> NpukbuildError:
     failed = [result for result in report.results if result.status == "failed"]
     if len(failed) == 1 and failed[0].error is not None:
-        raise failed[0].error
+        return failed[0].error
     return BuildFailedError(
         f"{len(failed)} of {len(report.results)} kernels failed",
         details=[f"{result.kernel.group}: {result.error.what if result.error else ''}" for result in failed],

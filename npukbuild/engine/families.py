@@ -39,15 +39,15 @@ class Field:
 class Family:
     """A family: its fields, and a function ``request -> plan`` by the name ``module:function``.
 
-    ``name_of`` makes the kernel's name from a request without planning, and refuses contradictions with a
-    RequestError.
+    ``normal`` is a function ``request -> (kernel name, request)`` that fills in what was left out, so that equal
+    requests look equal; it does not plan, and refuses contradictions with a RequestError.
     """
 
     name: str
     help: str
     fields: tuple[Field, ...]
     plan: str
-    name_of: str
+    normal: str
 
 
 MATMUL = Family(
@@ -65,7 +65,7 @@ MATMUL = Family(
         Field("block", "block", "use exactly this block (m, k, n) per core"),
     ),
     plan="npukbuild.engine.families:plan_matmul_request",
-    name_of="npukbuild.engine.families:matmul_name",
+    normal="npukbuild.engine.families:normal_matmul",
 )
 
 _BUILT_IN = {MATMUL.name: MATMUL}
@@ -104,13 +104,14 @@ def plan_request(request: Mapping[str, Any]) -> Any:
     return resolve(family_named(str(request["family"])).plan)(request)
 
 
-def kernel_name(request: Mapping[str, Any]) -> str:
-    """Return the name of the kernel that a request asks for.
+def normal_request(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of the kernel that a request asks for, and the request with nothing left out.
 
     Raises:
         RequestError: It is no legal request.
     """
-    return str(resolve(family_named(str(request["family"])).name_of)(request))
+    name, normal = resolve(family_named(str(request["family"])).normal)(request)
+    return str(name), dict(normal)
 
 
 def resolve(name: str) -> Any:
@@ -126,9 +127,17 @@ def _matmul_problem(request: Mapping[str, Any]) -> Any:
     return MatmulProblem(**given, out_dtype=request.get("out_dtype") or "")
 
 
-def matmul_name(request: Mapping[str, Any]) -> str:
-    """Return the name of a matmul kernel."""
-    return str(_matmul_problem(request).name)
+def normal_matmul(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the full request of a matmul kernel."""
+    problem = _matmul_problem(request)
+    block = request.get("block")
+    return problem.name, {
+        "family": "matmul",
+        "target": str(request["target"]),
+        **problem.as_dict(),
+        "cols": request.get("cols"),
+        "block": list(block) if block else None,
+    }
 
 
 def plan_matmul_request(request: Mapping[str, Any]) -> Any:

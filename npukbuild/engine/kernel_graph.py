@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.action import Action, OutputOf, Tool
-from npukbuild.engine.families import kernel_name
+from npukbuild.engine.families import normal_request
 from npukbuild.engine.graph import Node
 from npukbuild.engine.identity import compiler_parts
 from npukbuild.engine.roots import Roots
@@ -50,9 +50,9 @@ class KernelRequest:
         Raises:
             RequestError: It is no legal request.
         """
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in request.items()}
-        load_target(str(plain["target"]))
-        return KernelRequest(plain, kernel_name(plain), str(plain["target"]))
+        load_target(str(request["target"]))
+        name, normal = normal_request(request)
+        return KernelRequest(normal, name, str(normal["target"]))
 
     @property
     def group(self) -> str:

@@ -142,11 +142,17 @@ def test_a_full_disk(program: Program) -> None:
     assert "Traceback" not in outcome.err
 
 
+def wait_for_work(program: Program) -> None:
+    """Wait until the program has begun to compile or to simulate."""
+    work = Path(program.environment["NPUKBUILD_CACHE_DIR"]) / "v1" / "work"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(work.glob("host-compile-*")):
+        time.sleep(0.01)
+
+
 def test_ctrl_c_leaves_nothing_half_written(program: Program) -> None:
     process = program.start(*MAIN, "--k", "128")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(program.folder.glob("build/npu1/.*part*")):
-        time.sleep(0.01)
+    wait_for_work(program)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -157,9 +163,7 @@ def test_ctrl_c_leaves_nothing_half_written(program: Program) -> None:
 
 def test_sigkill_leaves_nothing_that_looks_built(program: Program) -> None:
     process = program.start(*MAIN, "--k", "192")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(program.folder.glob("build/npu1/.*part*")):
-        time.sleep(0.01)
+    wait_for_work(program)
     process.kill()
     process.communicate(timeout=60)
     assert not (program.folder / "build/npu1/matmul_bf16_64x192x512").exists()

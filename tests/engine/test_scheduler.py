@@ -184,7 +184,9 @@ def test_memory_is_never_over_committed(world: World) -> None:
 
     alone = Recorder()
     world.run(*nodes("1"), jobs=4, costs=costs, budget=1 << 30, reporter=alone)
-    assert alone.events[1] == alone.events[0].replace("+", "-"), "an action of unknown cost runs alone at first"
+    assert alone.events[1] == alone.events[0].replace("+", "-"), (
+        "an action of unknown cost runs alone at first"
+    )
     assert 60 << 20 <= costs.memory("big", "n0") < 200 << 20, "peaks are learned"
     for budget, most in ((120 << 20, 1), (250 << 20, 2), (1 << 30, 4)):
         seen = Recorder()
