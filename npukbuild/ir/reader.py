@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 _ISOLATED = frozenset(("func.func", "aie.device"))
 """Operations whose regions see no outer value and may use a name again."""
 
+_XDSL_ERRORS = (
+    VerifyException,
+    DiagnosticException,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+)
+"""What xDSL raises for wrong text besides its own parse errors."""
+
 _HINTS = {
     "aie.switchbox": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.shim_mux": "this design is already routed; give the form before aie-create-pathfinder-flows",
@@ -44,6 +58,7 @@ class DesignParser(Parser):
         super().__init__(context, text, name)
         self._starts = [0, *(position + 1 for position, char in enumerate(text) if char == "\n")]
         self._file = StringAttr(name)
+        self._began = self._current_token.span
 
     def line_of(self, position: int) -> tuple[int, int]:
         """Return line and column (1-based) of an offset."""
@@ -52,7 +67,8 @@ class DesignParser(Parser):
 
     def parse_operation(self) -> Operation:
         """Parse an operation and record where it began."""
-        start = self._current_token.span.start
+        self._began = self._current_token.span
+        start = self._began.start
         if self._current_token.text in _ISOLATED:
             outer, self.ssa_values = self.ssa_values, {}
             try:
@@ -71,7 +87,7 @@ class DesignParser(Parser):
     def _get_op_by_name(self, name: str) -> type[Operation]:
         found = self.ctx.get_optional_op(name, dialect_stack=self._parser_state.dialect_stack)
         if found is None:
-            raise _UnknownOperationError(self._current_token.span, name)
+            raise _UnknownOperationError(self._began, name)
         return found
 
 
@@ -148,36 +164,39 @@ def read_design(text: str, *, file: str | None = None) -> ModuleOp:
         DesignError: The text does not parse, has an operation we do not know, or breaks a rule that xDSL
             checks (types, terminators); names the line.
     """
-    parser = DesignParser(make_context(), text, file or "")
+    parser: DesignParser | None = None
     try:
+        parser = DesignParser(make_context(), text, file or "")
         module = parser.parse_module()
     except ParseError as error:
-        raise _parse_failure(parser, error, file) from None
-    except (VerifyException, DiagnosticException, ValueError) as error:
-        line, column = parser.line_of(parser.pos)
-        raise DesignError(
-            "the design cannot be read", where=str(Location(line, column, file)), why=_first_line(error)
-        ) from None
+        raise _parse_failure(parser, error, text, file) from None
+    except _XDSL_ERRORS as error:
+        where = str(Location(*position_in(text, parser.pos if parser else 0), file))
+        raise DesignError("the design cannot be read", where=where, why=_first_line(error)) from None
     _verify(module)
     return module
 
 
-def _parse_failure(parser: DesignParser, error: ParseError, file: str | None) -> DesignError:
-    line, column = parser.line_of(error.span.start)
-    where = str(Location(line, column, file))
+def position_in(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column (1-based) of an offset in ``text``."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def _parse_failure(
+    parser: DesignParser | None, error: ParseError, text: str, file: str | None
+) -> DesignError:
+    where = str(Location(*position_in(text, error.span.start), file))
     if isinstance(error, _UnknownOperationError):
-        known = error.operation.split(".")[0] in {name for name, _ in _dialects()} | {"builtin"}
+        dialect = error.operation.split(".")[0]
         hint = _HINTS.get(error.operation)
-        if hint is None and not known:
-            hint = f"the dialect {error.operation.split('.')[0]} is not read"
+        if hint is None and dialect not in {name for name, _ in _dialects()}:
+            hint = f"the dialect {dialect} is not read"
         return DesignError(f"operation {error.operation} is not supported", where=where, hint=hint)
     message = _first_line(error.msg)
-    if parser.forward_ssa_references and message.startswith("values used but not defined"):
+    if parser and parser.forward_ssa_references and message.startswith("values used but not defined"):
         name = next(iter(parser.forward_ssa_references))
-        text = parser.lexer.input.content
-        position = _find_name(text, name)
-        line, column = parser.line_of(position)
-        return DesignError(f"value %{name} is used but not defined", where=str(Location(line, column, file)))
+        where = str(Location(*position_in(text, _find_name(text, name)), file))
+        return DesignError(f"value %{name} is used but not defined", where=where)
     return DesignError("the design cannot be read", where=where, why=message)
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from npukbuild.ir.lowering.state import Fifo, Link, State
 
 
+_ABSURD = 4096
+"""Objects times repeats from which on nothing is made of a fifo; below, the account gives the numbers."""
+
+
 def check_fifos(state: State) -> None:
     """Check every objectfifo and link on its own."""
     for fifo in state.fifos.values():
@@ -38,6 +42,9 @@ def _check_ends(state: State, fifo: Fifo) -> None:
         )
     if any(depth < 0 for depth in _depths(fifo)):
         error(f"{name} has a negative depth", loc)
+    most = max(_depths(fifo), default=0) * max(fifo.repeat or 1, 1)
+    if most > _ABSURD:
+        error(f"{name} has {most} objects to send", loc, why="no tile has that many descriptors")
     shim = state.kind(fifo.producer) == "shim"
     if shim and fifo.to_stream:
         error(

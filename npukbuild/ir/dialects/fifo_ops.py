@@ -76,7 +76,7 @@ class ObjectFifoOp(DesignOp):
             attributes["consumerElemType"] = parser.parse_type()
         if parser.parse_optional_punctuation("=") is not None:
             element = kind.element if isinstance(kind, ObjectFifoType) else kind
-            attributes["initValues"] = ArrayAttr(listed(parser, lambda: dense_value(parser, element)))
+            attributes["initValues"] = ArrayAttr(listed(parser, lambda: _initial(parser, element)))
         return cls.make(operands=operands, attributes=attributes)
 
     @property
@@ -274,6 +274,13 @@ def _use(parser: Parser) -> dict[str, Attribute]:
     attributes["size"] = integer(parser)
     parser.parse_punctuation(")")
     return attributes
+
+
+def _initial(parser: Parser, element: Attribute) -> Attribute:
+    value = dense_value(parser, element)
+    if parser.parse_optional_punctuation(":") is not None:
+        parser.parse_type()
+    return value
 
 
 def _depth(parser: Parser) -> Attribute:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 from npukbuild.ir.design import Allocation, Channel, Descriptor, Direction, Flow, LockUse, Port
@@ -24,10 +25,12 @@ def lower_streams(state: State) -> dict[str, Allocation]:
                 continue
             direction = cast("Direction", direction)
             assert end.channel is not None
-            descriptors = chain(end, direction)
-            repeat = (end.fifo.iter_count or 1) - 1 if state.kind(end.tile) == "mem" else 0
+            runs = end.fifo.iter_count if state.kind(end.tile) == "mem" else None
+            descriptors = chain(end, direction, endless=runs is None)
             state.channels.append(
-                Channel(end.tile, direction, end.channel, descriptors, repeat, end.fifo.name, end.loc)
+                Channel(
+                    end.tile, direction, end.channel, descriptors, (runs or 1) - 1, end.fifo.name, end.loc
+                )
             )
             if state.kind(end.tile) == "shim":
                 _allocate(state, allocations, end, direction)
@@ -65,7 +68,7 @@ def _assign_channels(state: State) -> None:
             for end, direction in ((producer, "MM2S"), *((end, "S2MM") for end in consumers)):
                 if _spills(end) != spilled:
                     continue
-                index = next(n for n in range(64) if (end.tile, direction, n) not in used)
+                index = next(n for n in count() if (end.tile, direction, n) not in used)
                 used.add((end.tile, cast("Direction", direction), index))
                 end.channel = index
                 reach = state.target.mem.neighbour_channels
@@ -93,8 +96,11 @@ def reserved(state: State) -> Iterator[Channel]:
                     )
 
 
-def chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
-    """Return the descriptors of one end: every object, its slices, each ``repeat_count`` times."""
+def chain(end: End, direction: Direction, *, endless: bool = True) -> tuple[Descriptor, ...]:
+    """Return the descriptors of one end: every object, its slices, each ``repeat_count`` times.
+
+    The chain is a cycle unless a memtile's ``iter_count`` says how often it runs.
+    """
     if not end.buffers:
         return _external_chain(end, direction)
     link = end.link
@@ -106,7 +112,6 @@ def chain(end: End, direction: Direction) -> tuple[Descriptor, ...]:
     )
     big = link is not None and owner and (link.is_join or link.is_distribute)
     total = len(end.buffers) * repeat * len(slices)
-    endless = end.fifo.iter_count is None
     descriptors: list[Descriptor] = []
     for spec in end.buffers:
         for run in range(repeat * len(slices)):

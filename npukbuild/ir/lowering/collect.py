@@ -82,7 +82,7 @@ def collect(module: ModuleOp, name: str | None = None) -> State:
             _nested(state, op, position)
         elif isinstance(op, GlobalOp):
             state.globals[op.sym_name.data] = dense_words(op.initial_value)
-        elif not isinstance(op, _LATER):
+        elif not isinstance(op, _LATER) and op.dialect_name() not in ("arith", "index"):
             _unexpected(state, op)
     _links(state)
     return state
@@ -108,9 +108,15 @@ def array_of(kind: Attribute | None) -> Array:
     return Array(element, shape)
 
 
+_MOST_INITIAL = 1 << 20
+"""Bytes of an initial value: more than any memory of the array."""
+
+
 def dense_bytes(value: Attribute | None, kind: Array) -> bytes | None:
     """Return the bytes of an initial value, little-endian as the array holds them."""
     if not isinstance(value, DenseIntOrFPElementsAttr):
+        return None
+    if kind.bytes > _MOST_INITIAL:
         return None
     raw = bytes(value.data.data)
     if len(raw) == kind.bytes:

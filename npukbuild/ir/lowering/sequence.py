@@ -283,6 +283,8 @@ def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
         run.number(1 if op.field(name) is None else op.field(name), op, name)
         for name in ("column_num", "row_num")
     )
+    if columns > run.state.target.columns or rows > run.state.target.rows:
+        raise DesignError(f"npu.sync over {columns} x {rows} tiles", where=str(location_of(op)))
     for tile in (TileId(column + c, row + r) for c in range(max(columns, 1)) for r in range(max(rows, 1))):
         run.found.append(Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
 
