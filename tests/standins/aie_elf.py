@@ -11,13 +11,14 @@ _ALLOC, _WRITE, _EXEC, _LINK_ORDER, _INFO = 0x2, 0x1, 0x4, 0x80, 0x40
 
 @dataclass
 class Function:
-    """A function: its size in bytes, frame in bytes, and the symbols that it calls."""
+    """A function: its size in bytes, frame in bytes, the symbols that it calls, and branches inside it."""
 
     name: str
     size: int = 64
     frame: int | None = 0
     calls: list[str] = field(default_factory=list)
     local: bool = False
+    branches: list[int] = field(default_factory=list)
 
 
 def _uleb(value: int) -> bytes:
@@ -91,6 +92,10 @@ def _build(functions: list[Function], *, data: int, machine: int, kind: int, dat
         for index, callee in enumerate(function.calls):
             place = starts[function.name] + 4 * index
             calls += struct.pack("<IIi", place, (numbers.get(callee, 0) << 8) | 1, 0)
+        for index, offset in enumerate(function.branches):
+            # Against the section, as a compiler writes a branch whose target has no symbol of its own.
+            place = starts[function.name] + 4 * (len(function.calls) + index)
+            calls += struct.pack("<IIi", place, (1 << 8) | 1, starts[function.name] + offset)
         if function.frame is not None:
             stack_relocations += struct.pack("<IIi", len(stack), (1 << 8) | 2, starts[function.name])
             address = starts[function.name] if kind == 2 else 0

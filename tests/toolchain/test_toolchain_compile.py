@@ -195,6 +195,20 @@ def test_frames_add_up_along_calls_and_a_circle_is_refused(toolchain: Toolchain,
         stack_depth(read_object(path), "mm")
 
 
+def test_a_loop_at_a_functions_start_is_no_recursion(tmp_path: Path) -> None:
+    path = tmp_path / "k.o"
+    loop = Function("mm", frame=64, branches=[0, 16], calls=["helper"])
+    path.write_bytes(build_object([loop, Function("helper", frame=32, local=True, branches=[0])]))
+    assert stack_depth(read_object(path), "mm") == (96, ("mm", "helper"))
+
+
+def test_a_call_of_a_local_function_without_its_symbol_counts(tmp_path: Path) -> None:
+    path = tmp_path / "k.o"
+    helper = Function("helper", frame=32, local=True, size=64)  # local ones stand first: at 0
+    path.write_bytes(build_object([Function("mm", frame=64, branches=[-64]), helper]))
+    assert stack_depth(read_object(path), "mm") == (96, ("mm", "helper"))
+
+
 def test_a_compiler_without_frame_sizes_is_noted(toolchain: Toolchain, tmp_path: Path) -> None:
     kernel = build(toolchain, tmp_path, GOOD + "// standin: no-frames\n")
     assert kernel.stack_bytes is None

@@ -109,13 +109,16 @@ def test_an_install_by_network_fills_the_wheelhouse(home: Path, tmp_path: Path, 
     assert len(server.requests) == before
 
 
-def test_the_perishable_wheels_are_saved_first(home: Path, tmp_path: Path, server: FaultyServer) -> None:
+@pytest.mark.parametrize("name", ["mlir_aie", "llvm_aie"])
+def test_the_perishable_wheels_are_saved_first(
+    home: Path, tmp_path: Path, server: FaultyServer, name: str
+) -> None:
     lock, _wheels = prepare(tmp_path, server)
-    text = lock.path.read_text().replace('name = "llvm_aie"', 'name = "llvm_aie"\nperishable = true')
+    text = lock.path.read_text().replace(f'name = "{name}"', f'name = "{name}"\nperishable = true')
     lock.path.write_text(text)
     put(read_lock(lock.path))
     files = [path for path, _ in server.requests if path.startswith("/files/") and path.endswith(".whl")]
-    assert "llvm_aie" in files[0]
+    assert name in files[0]
 
 
 def test_mirror_then_install_without_network(home: Path, tmp_path: Path, server: FaultyServer) -> None:
