@@ -46,7 +46,7 @@ def build(
     schema: bool,
     as_json: bool,
 ) -> int:
-    r"""Build and check every kernel of MANIFEST.
+    """Build and check every kernel of MANIFEST.
 
     What has not changed since the last time is not built again. Ctrl-C keeps
     what is finished.

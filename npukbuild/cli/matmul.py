@@ -31,7 +31,7 @@ def matmul(
     build_dir: Path,
     **options: Any,
 ) -> None:
-    r"""Build and check C[M,N] = A[M,K] x B[K,N].
+    """Build and check C[M,N] = A[M,K] x B[K,N].
 
     Writes the design, the kernel, the plan and the verdict of the check into
     BUILD-DIR/TARGET/NAME, and the XCLBIN too when the toolchain is installed.

@@ -39,7 +39,7 @@ def matmul(
     candidates: int,
     **options: Any,
 ) -> None:
-    r"""Show how C[M,N] = A[M,K] x B[K,N] would be done, and why.
+    """Show how C[M,N] = A[M,K] x B[K,N] would be done, and why.
 
     \b
     Examples:

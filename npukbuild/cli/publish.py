@@ -17,7 +17,9 @@ DEFAULT_REGISTRY = "build/registry"
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, metavar="[FOLDER|MANIFEST]...", type=click.Path(path_type=Path))
+@click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
+              help="Where the kernels of a manifest were built.")  # fmt: skip
 @click.option("--to", "location", default=DEFAULT_REGISTRY, show_default=True, metavar="REGISTRY",
               help="A folder, or oci://HOST/REPOSITORY.")  # fmt: skip
 @click.option("--channel", type=click.Choice(["candidate", "stable"]), default="candidate", show_default=True,
@@ -26,15 +28,17 @@ DEFAULT_REGISTRY = "build/registry"
 @click.option("--version", default=None, help="A version of your own; by default the bytes give it.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def publish(
-    folders: tuple[Path, ...],
+    places: tuple[Path, ...],
+    build_dir: Path,
     location: str,
     channel: str,
     key_name: str | None,
     version: str | None,
     as_json: bool,
 ) -> int:
-    """Release the artifacts in FOLDERS (or everything below them) that passed their check.
+    """Release the artifacts in the given folders, or the kernels of a manifest, that passed their check.
 
+    A folder means every artifact in or below it; without any, the build folder is taken.
     Refuses whatever lacks a passing verdict for exactly its bytes. The others are still published; the exit
     code is that of the first refusal.
     """
@@ -44,7 +48,7 @@ def publish(
     from npukbuild.smoke.artifact import open_artifact
 
     key = load_signing_key(key_name)
-    artifacts = [open_artifact(folder) for folder in artifact_folders(folders)]
+    artifacts = [open_artifact(folder) for folder in artifact_folders(places or (build_dir,), build_dir)]
     registry = open_registry(location, create=True)
     rows: list[dict[str, Any]] = []
     code = 0
@@ -66,24 +70,44 @@ def publish(
     return code
 
 
-def artifact_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return the artifact folders at or below ``paths``.
+def artifact_folders(places: Iterable[Path], build_dir: Path) -> list[Path]:
+    """Return the artifact folders at or below ``places``, or of the manifests among them, each once.
 
     Raises:
-        FolderError: A path holds none.
+        FolderError: A place holds none, or a manifest's kernel has not been built.
     """
-    found: list[Path] = []
-    for path in paths:
-        here = [path] if (path / "manifest.json").is_file() else []
-        below = sorted(
-            manifest.parent
-            for manifest in path.glob("*/*/manifest.json")
-            if not manifest.parent.name.endswith(".failed") and not manifest.parent.name.startswith(".")
+    found: dict[Path, None] = {}
+    for place in places:
+        folders = _of_manifest(place, build_dir) if place.suffix == ".toml" else _below(place)
+        found.update(dict.fromkeys(folders))
+    return list(found)
+
+
+def _below(folder: Path) -> list[Path]:
+    if (folder / "manifest.json").is_file():
+        return [folder]
+    below = sorted(
+        manifest.parent
+        for pattern in ("*/manifest.json", "*/*/manifest.json")
+        for manifest in folder.glob(pattern)
+        if not manifest.parent.name.endswith(".failed") and not manifest.parent.name.startswith(".")
+    )
+    if not below:
+        raise FolderError(
+            f"{folder} holds no artifact",
+            hint="give the folder that `npukbuild matmul` printed, the build folder, or a kernels.toml",
         )
-        if not here and not below:
-            raise FolderError(
-                f"{path} holds no artifact",
-                hint="give the folder that `npukbuild matmul` printed, or the build folder",
-            )
-        found += here or below
-    return found
+    return below
+
+
+def _of_manifest(manifest: Path, build_dir: Path) -> list[Path]:
+    from npukbuild.engine.manifest import read_manifest
+
+    folders = [build_dir.joinpath(*kernel.group.split("/")) for kernel in read_manifest(manifest).kernels]
+    if missing := [str(folder) for folder in folders if not (folder / "manifest.json").is_file()]:
+        raise FolderError(
+            f"{len(missing)} of {len(folders)} kernels of {manifest} are not built",
+            details=missing[:10],
+            hint=f"npukbuild build {manifest}",
+        )
+    return folders

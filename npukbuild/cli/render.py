@@ -36,7 +36,7 @@ def matmul(
     output: Path,
     **options: Any,
 ) -> None:
-    r"""Write design.mlir and kernel.cc of C[M,N] = A[M,K] x B[K,N] into a folder.
+    """Write design.mlir and kernel.cc of C[M,N] = A[M,K] x B[K,N] into a folder.
 
     \b
     Example:

@@ -11,7 +11,7 @@ import click
 from npukbuild.cli.publish import DEFAULT_REGISTRY
 from npukbuild.cli.report import Progress, print_json
 from npukbuild.cli.show import find_release
-from npukbuild.errors import SignatureError
+from npukbuild.errors import SignatureError, ToolchainMissingError
 
 if TYPE_CHECKING:
     from npukbuild.publish.release import Release
@@ -70,11 +70,30 @@ def _rebuild(release: Release) -> list[str]:
                 path = folder / name
                 equal = path.is_file() and path.read_bytes() == release.files[name]
                 (same if equal else different).append(name)
+    if "kernel.xclbin" in different and not (folder / "kernel.xclbin").is_file():
+        producer = release.manifest["producer"]
+        raise ToolchainMissingError(
+            f"the XCLBIN of {release.id} cannot be built here",
+            why=f"it was made with {_said(producer['toolchain'])}, and no toolchain is installed",
+            hint="npukbuild toolchain install",
+        )
     if different:
         raise SignatureError(
             f"{release.id} does not come out of its sources again",
             why=f"other bytes in {', '.join(different)}",
-            details=[f"released with npukbuild {release.manifest['producer']['npukbuild']}"],
+            details=[_made_with(release)],
             hint="rebuild with the npukbuild version and toolchain that its provenance names",
         )
     return same
+
+
+def _made_with(release: Release) -> str:
+    producer = release.manifest["producer"]
+    return f"released with npukbuild {producer['npukbuild']}, {_said(producer.get('toolchain'))}"
+
+
+def _said(toolchain: dict[str, Any] | None) -> str:
+    """Name a toolchain as a manifest records it."""
+    if not toolchain:
+        return "without a toolchain"
+    return f"mlir-aie {toolchain.get('mlir_aie')} and Peano {toolchain.get('peano')}"

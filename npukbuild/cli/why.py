@@ -15,7 +15,7 @@ from npukbuild.cli.report import CHECK, print_json
               help="Where it was built.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 def why(kernel: str, build_dir: Path, as_json: bool) -> None:
-    r"""Say in a line why KERNEL was built, or would be built now.
+    """Say in a line why KERNEL was built, or would be built now.
 
     \b
     Examples:
