@@ -16,6 +16,8 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:npukbuild:kernel:v1"
 
+_SOURCES = ("design.mlir", "kernel.cc", "plan.json")
+
 
 def make_statement(
     *,
@@ -46,7 +48,7 @@ def make_statement(
                 "buildType": BUILD_TYPE,
                 "externalParameters": dict(manifest["request"]),
                 "internalParameters": {"rebuild": rebuild_command(manifest["request"])},
-                "resolvedDependencies": _dependencies(producer),
+                "resolvedDependencies": _dependencies(producer, files),
             },
             "runDetails": {
                 "builder": {"id": BUILD_TYPE, "version": {"npukbuild": producer["npukbuild"]}},
@@ -86,10 +88,12 @@ def rebuild_command(request: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _dependencies(producer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    toolchain = producer.get("toolchain")
-    if not toolchain:
-        return []
-    return [
-        {"name": name, "digest": {"sha256": digest}} for name, digest in sorted(toolchain["digests"].items())
+def _dependencies(producer: Mapping[str, Any], files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what the product was made from: its sources, and the toolchain by content where one was used."""
+    found: list[dict[str, Any]] = [
+        {"name": name, "digest": {"sha256": files[name]}} for name in _SOURCES if name in files
     ]
+    if toolchain := producer.get("toolchain"):
+        about = {key: value for key, value in sorted(toolchain.items()) if key != "identity"}
+        found.append({"name": "toolchain", "digest": {"sha256": toolchain["identity"]}, "annotations": about})
+    return found

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.errors import SignatureError
+from npukbuild.errors import RegistryError, SignatureError
 from npukbuild.publish.dsse import open_envelope, sign
 from npukbuild.publish.provenance import PREDICATE_TYPE, STATEMENT_TYPE, make_statement
 
@@ -52,9 +52,19 @@ class Release:
     files: Mapping[str, bytes] = field(repr=False)
 
     def json(self, name: str) -> dict[str, Any]:
-        """Return one of its JSON files."""
-        data = json.loads(self.files[name])
-        assert isinstance(data, dict)
+        """Return one of its JSON files.
+
+        Raises:
+            RegistryError: It is missing or damaged.
+        """
+        try:
+            data = json.loads(self.files[name])
+        except (KeyError, ValueError) as error:
+            raise RegistryError(
+                f"{self.id} has no readable {name}", why=f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(data, dict):
+            raise RegistryError(f"{self.id} has no readable {name}", why="it is not a JSON object")
         return data
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -11,20 +13,34 @@ from npukbuild.errors import InputError
 from npukbuild.kernels.abi import Abi
 from npukbuild.runtime.convert import to_input
 from npukbuild.runtime.device import open_session
-from npukbuild.smoke.buffers import crop, new_buffer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from npukbuild.publish.release import Release
     from npukbuild.runtime.device import Session
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call: operands that fill a corner of the inputs, and who takes that corner of the output.
+
+    ``take`` gets a view of ``window``'s size, valid only while it runs.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    window: tuple[int, ...]
+    take: Callable[[NDArray[Any]], None]
+
+
 class LoadedKernel:
-    """A release on a device. Call it with arrays up to its logical size; smaller ones are padded.
+    """A release on a device. Call it with arrays of its logical size, any strides.
 
     It keeps its context and host buffers between calls and may be called from several threads; the device
-    takes one call at a time.
+    takes one call at a time. On the NPU it holds the machine's NPU until :meth:`close`, or until the end of a
+    ``with`` block.
     """
 
     def __init__(self, release: Release, *, device: str = "auto") -> None:
@@ -33,53 +49,97 @@ class LoadedKernel:
         self.calls = 0
         self._device = device
         self._session: Session | None = None
-        self._lock = threading.Lock()
-        self._buffers = [new_buffer(argument) for argument in self.abi.arguments]
+        self._lock = threading.RLock()
         self._inputs = [argument for argument in self.abi.arguments if argument.direction == "in"]
+        (self._place,) = (i for i, argument in enumerate(self.abi.arguments) if argument.direction != "in")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def device(self) -> str:
         """Where it runs: ``npu`` or ``simulator``."""
-        return self._open().device
+        with self._lock:
+            return self._open().device
+
+    def close(self) -> None:
+        """Give the device back; the next call takes it again."""
+        with self._lock:
+            session, self._session = self._session, None
+            if session is not None:
+                session.close()
 
     def __call__(self, *arrays: NDArray[Any]) -> NDArray[Any]:
         """Run on ``arrays`` (the logical shapes, ABI order) and return a new array.
 
+        float32 operands of a bf16 kernel are rounded to nearest even and give a float32 result.
+
         Raises:
             InputError: Wrong number, shape or dtype.
         """
+        arrays = tuple(np.asarray(array) for array in arrays)
         self._check(arrays)
-        (output,) = (argument for argument in self.abi.arguments if argument.direction != "in")
-        result: NDArray[Any] = np.array(self.run_window(arrays, output.logical), copy=True)
-        if output.dtype == "bf16" and all(array.dtype == np.float32 for array in arrays):
-            return result.astype(np.float32)
-        return result
-
-    def run_window(self, arrays: tuple[NDArray[Any], ...], window: tuple[int, ...]) -> NDArray[Any]:
-        """Run on arrays that fill a corner of the inputs and return a copy of that corner of the output.
-
-        What is beyond the arrays is zero; ``window`` is the part of the output that is asked for.
-        """
-        converted = [
-            to_input(np.asarray(array), argument.dtype, argument.name)
+        output = self.abi.arguments[self._place]
+        converted = tuple(
+            to_input(array, argument.dtype, argument.name)
             for array, argument in zip(arrays, self._inputs, strict=True)
-        ]
+        )
+        results: list[NDArray[Any]] = []
+        self.run_all([Job(converted, output.logical, lambda view: results.append(np.array(view, copy=True)))])
+        if output.dtype == "bf16" and all(array.dtype.kind == "f" for array in arrays):
+            return results[0].astype(np.float32)
+        return results[0]
+
+    def run_all(self, jobs: Sequence[Job]) -> None:
+        """Make the calls in order; where the device has several slots, the next is prepared while one runs.
+
+        A failure gives the device back, so that the call after it starts afresh.
+
+        Raises:
+            DeviceError, DeviceHungError, BusyError: The device failed or is taken.
+            SimulationFault: The simulated design did something wrong.
+        """
         with self._lock:
             session = self._open()
-            pending = iter(converted)
-            for buffer, argument in zip(self._buffers, self.abi.arguments, strict=True):
-                if argument.direction != "in":
-                    continue
-                array = next(pending)
-                corner = tuple(slice(0, size) for size in array.shape)
-                if array.shape != buffer.shape:
-                    buffer[...] = 0
-                buffer[corner] = array
-            session.call(self._buffers)
-            self.calls += 1
-            (place,) = (i for i, argument in enumerate(self.abi.arguments) if argument.direction != "in")
-            whole = crop(self._buffers[place], self.abi.arguments[place])
-            return np.array(whole[tuple(slice(0, size) for size in window)], copy=True)
+            try:
+                with session.turn:
+                    self._run_all(session, jobs)
+            except BaseException:
+                self.close()
+                raise
+
+    def _run_all(self, session: Session, jobs: Sequence[Job]) -> None:
+        pending: deque[tuple[int, Job]] = deque()
+        for number, job in enumerate(jobs):
+            slot = number % session.slots
+            if len(pending) == session.slots:
+                self._finish(session, *pending.popleft())
+            self._fill(session.buffers(slot), job.arrays)
+            # More than one slot means that this call may run while the next one is prepared.
+            session.start(slot, more=session.slots > 1 and number + 1 < len(jobs))
+            pending.append((slot, job))
+        while pending:
+            self._finish(session, *pending.popleft())
+
+    def _finish(self, session: Session, slot: int, job: Job) -> None:
+        session.finish(slot)
+        self.calls += 1
+        job.take(session.buffers(slot)[self._place][tuple(slice(0, size) for size in job.window)])
+
+    def _fill(self, buffers: Sequence[NDArray[Any]], arrays: tuple[NDArray[Any], ...]) -> None:
+        """Put each operand into the corner of its buffer; what is beyond it is zero."""
+        inputs = (
+            buffer
+            for buffer, argument in zip(buffers, self.abi.arguments, strict=True)
+            if argument.direction == "in"
+        )
+        for buffer, array in zip(inputs, arrays, strict=True):
+            if array.shape != buffer.shape:
+                buffer[...] = 0
+            buffer[tuple(slice(0, size) for size in array.shape)] = array
 
     def _open(self) -> Session:
         if self._session is None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from npukbuild.smoke.harness import LoadedKernel
 
 DEVICES = ("auto", "npu", "simulator")
-_PARAMETERS = Path("/sys/module/amdxdna/parameters")
 
 
 @contextlib.contextmanager
@@ -62,12 +61,12 @@ def runs_on_npu(artifact: ArtifactFolder) -> bool:
 
 def npu_environment() -> dict[str, Any]:
     """Return driver, firmware and power mode as the system tells them; what it does not tell is left out."""
+    from npukbuild.smoke.npu import tdr_parameters
+
     found: dict[str, Any] = {}
     with contextlib.suppress(OSError):
         found["driver"] = Path("/sys/module/amdxdna/version").read_text(encoding="utf-8").strip()
-    for name in ("timeout_in_sec", "tdr_timeout_ms"):
-        with contextlib.suppress(OSError):
-            found[name] = (_PARAMETERS / name).read_text(encoding="utf-8").strip()
+    found.update(tdr_parameters())
     with contextlib.suppress(OSError):
         profile = Path("/sys/firmware/acpi/platform_profile").read_text(encoding="utf-8").strip()
         found["platform_profile"] = profile
@@ -82,17 +81,42 @@ def _from_xrt_smi() -> dict[str, Any]:
         return {}
     with tempfile.TemporaryDirectory(prefix="npukbuild-smi-") as work:
         report = Path(work) / "report.json"
-        with contextlib.suppress(
-            OSError, subprocess.SubprocessError, ValueError, KeyError, IndexError, TypeError
-        ):
+        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
             subprocess.run(
                 [tool, "examine", "-r", "all", "-f", "JSON", "-o", str(report)],
                 capture_output=True, timeout=20, check=False,
             )  # fmt: skip
             said = json.loads(report.read_text(encoding="utf-8"))
-            device = said["system"]["host"]["devices"][0] if "system" in said else said["host"]["devices"][0]
             return {
-                "device": device.get("name"), "firmware": device.get("firmware_version"),
-                "xrt": (said.get("host") or said["system"]["host"]).get("xrt", {}).get("version"),
-            }  # fmt: skip
+                name: value
+                for name, keys in _SMI_FACTS.items()
+                if (value := _first(said, keys)) not in (None, "")
+            }
     return {}
+
+
+_SMI_FACTS = {
+    "device": ("devices", "name"),
+    "firmware": ("firmware_version",),
+    "xrt": ("xrt", "version"),
+    "power_mode": ("power_mode",),
+    "performance_mode": ("performance_mode",),
+}
+"""What is recorded -> where it stands in the report: below the first key anywhere, then the next one."""
+
+
+def _first(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return the first plain value found below ``keys``, whose levels may have others between them."""
+    if not keys:
+        return None if isinstance(value, (dict, list)) else value
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict) and keys[0] in value:
+        inner = value[keys[0]]
+        found = _first(inner, keys[1:])
+        if found is not None:
+            return found
+    for child in children:
+        found = _first(child, keys)
+        if found is not None:
+            return found
+    return None

@@ -3,6 +3,10 @@
 Frames on stdin and on the original stdout: four bytes of length (big-endian), then JSON. Data travel in files
 that both sides map, named in the ``load`` request. What XRT prints goes to stderr.
 
+A kernel may be loaded with several slots, each with buffers of its own. A call that is said to have ``more``
+behind it is started and left running while the next call's inputs are taken and uploaded; that next call is
+started before the outputs of the one before it are downloaded. Never are two runs in flight.
+
 It never waits for ever on its own, but ``run.wait`` holds the GIL and may hang inside the driver: the parent
 keeps the deadline and kills us.
 """
@@ -16,7 +20,10 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OPCODE = 3  # the instruction stream is in a buffer (XRT's DPU calling convention)
 FIRST_DATA_ARGUMENT = 3  # after opcode, instructions, and their count
@@ -61,7 +68,11 @@ class Loaded:
         self.kernel = pyxrt.kernel(self.context, name)
         self.name = name
         self._load_instructions(request["insts"])
-        self.buffers = [self._buffer(index, entry) for index, entry in enumerate(request["arguments"])]
+        self.poisoned = bool(request.get("poisoned", True))
+        self.slots = [
+            [self._buffer(index, request["arguments"][index], path) for index, path in enumerate(paths)]
+            for paths in request["slots"]
+        ]
 
     def _load_instructions(self, path: str) -> None:
         words = Path(path).read_bytes()
@@ -70,32 +81,84 @@ class Loaded:
         bo.sync(self.pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, len(words), 0)
         self.instructions, self.instruction_bytes = bo, len(words)
 
-    def _buffer(self, index: int, entry: dict[str, Any]) -> dict[str, Any]:
+    def _buffer(self, index: int, entry: dict[str, Any], path: str) -> dict[str, Any]:
         group = self.kernel.group_id(FIRST_DATA_ARGUMENT + index)
         bo = self.pyxrt.bo(self.device, entry["bytes"], self.pyxrt.bo.host_only, group)
-        with Path(entry["path"]).open("r+b") as file:
+        with Path(path).open("r+b") as file:
             shared = mmap.mmap(file.fileno(), entry["bytes"])
         return {"bo": bo, "shared": shared, "bytes": entry["bytes"], "direction": entry["direction"]}
 
-    def call(self, timeout_ms: int) -> dict[str, Any]:
-        """Upload every buffer, run once, download the outputs; return state and microseconds."""
-        direction = self.pyxrt.xclBOSyncDirection
-        for buffer in self.buffers:
-            # Outputs go up as well: they carry the parent's poison, so that what is not written shows.
-            buffer["bo"].write(buffer["shared"][:], 0)
-            buffer["bo"].sync(direction.XCL_BO_SYNC_BO_TO_DEVICE, buffer["bytes"], 0)
-        started = time.perf_counter()
-        run = self.kernel(
-            OPCODE, self.instructions, self.instruction_bytes, *[buffer["bo"] for buffer in self.buffers]
+
+class Call:
+    """One call of a loaded kernel; the first step that fails is its answer, and the others do nothing."""
+
+    def __init__(self, loaded: Any, request: dict[str, Any]) -> None:
+        self.loaded = loaded
+        self.request = request
+        self.answer: dict[str, Any] = {}
+        self.failed = loaded is None
+        if loaded is None:
+            self.answer = {"refused": "no kernel is loaded"}
+        self.run: Any = None
+        self.started = 0.0
+
+    def upload(self) -> None:
+        """Bring the inputs to the device, and the outputs too where they carry the parent's poison."""
+        self._try(self._upload)
+
+    def start(self) -> None:
+        """Start the run."""
+        self._try(self._start)
+
+    def finish(self, start_next: Callable[[], None]) -> dict[str, Any]:
+        """Wait for the run, start the next one, download the outputs; return the answer."""
+        self._try(self._wait)
+        start_next()
+        if self.answer.get("state") == COMPLETED:
+            self._try(self._download)
+        return {**self.answer, "ticket": self.request["ticket"]}
+
+    def _try(self, step: Callable[[], None]) -> None:
+        if self.failed:
+            return
+        try:
+            step()
+        except Exception as error:
+            self.failed = True
+            self.answer = {"error": f"{type(error).__name__}: {error}"}
+
+    def _buffers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.loaded.slots[self.request["slot"]]
+        return found
+
+    def _upload(self) -> None:
+        to_device = self.loaded.pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE
+        for buffer in self._buffers():
+            if buffer["direction"] != "out" or self.loaded.poisoned:
+                buffer["bo"].write(buffer["shared"][:], 0)
+                buffer["bo"].sync(to_device, buffer["bytes"], 0)
+
+    def _start(self) -> None:
+        loaded = self.loaded
+        self.started = time.perf_counter()
+        self.run = loaded.kernel(
+            OPCODE,
+            loaded.instructions,
+            loaded.instruction_bytes,
+            *[buffer["bo"] for buffer in self._buffers()],
         )
-        state = int(run.wait(timeout_ms))
-        microseconds = (time.perf_counter() - started) * 1e6
-        if state == COMPLETED:
-            for buffer in self.buffers:
-                if buffer["direction"] != "in":
-                    buffer["bo"].sync(direction.XCL_BO_SYNC_BO_FROM_DEVICE, buffer["bytes"], 0)
-                    buffer["shared"][:] = bytes(buffer["bo"].read(buffer["bytes"], 0))
-        return {"state": state, "name": STATES.get(state, "unknown"), "us": microseconds}
+
+    def _wait(self) -> None:
+        state = int(self.run.wait(self.request["timeout_ms"]))
+        microseconds = (time.perf_counter() - self.started) * 1e6
+        self.answer = {"state": state, "name": STATES.get(state, "unknown"), "us": microseconds}
+
+    def _download(self) -> None:
+        from_device = self.loaded.pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_FROM_DEVICE
+        for buffer in self._buffers():
+            if buffer["direction"] != "in":
+                buffer["bo"].sync(from_device, buffer["bytes"], 0)
+                buffer["shared"][:] = bytes(buffer["bo"].read(buffer["bytes"], 0))
 
 
 def _open_device(pyxrt: Any, index: int) -> Any:
@@ -144,21 +207,44 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     import pyxrt
 
     loaded: Any = None
+    request = read_frame(requests)
+    while request is not None and request["do"] != "close":
+        if request["do"] == "load":
+            loaded, answer = _load(pyxrt, request)
+            write_frame(answers, answer)
+            request = read_frame(requests)
+        else:
+            request = _run(loaded, request, requests, answers)
+
+
+def _load(pyxrt: Any, request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    try:
+        loaded = Loaded(pyxrt, request)
+    except Refused as error:
+        return None, {"refused": str(error)}
+    except Exception as error:
+        return None, {"error": f"{type(error).__name__}: {error}"}
+    return loaded, {"kernel": loaded.name}
+
+
+def _run(loaded: Any, request: dict[str, Any], requests: BinaryIO, answers: BinaryIO) -> Any:
+    """Serve a call and all that are announced behind it; return the request that follows them."""
+    call = Call(loaded, request)
+    call.upload()
+    call.start()
     while True:
-        request = read_frame(requests)
-        if request is None or request["do"] == "close":
-            return
-        try:
-            if request["do"] == "load":
-                loaded = Loaded(pyxrt, request)
-                answer: dict[str, Any] = {"kernel": loaded.name}
-            else:
-                answer = loaded.call(request["timeout_ms"])
-        except Refused as error:
-            answer = {"refused": str(error)}
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        write_frame(answers, answer)
+        following = None
+        if call.request.get("more"):
+            announced = read_frame(requests)
+            if announced is None or announced["do"] != "call":
+                write_frame(answers, call.finish(lambda: None))
+                return announced
+            following = Call(loaded, announced)
+            following.upload()
+        write_frame(answers, call.finish(following.start if following is not None else lambda: None))
+        if following is None:
+            return read_frame(requests)
+        call = following
 
 
 def main() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,29 +155,105 @@ def test_known_errors_are_explained(load: Callable[..., NpuKernel]) -> None:
     assert caught.value.hint
 
 
-def test_one_at_a_time_on_a_machine(load: Callable[..., NpuKernel]) -> None:
-    with load(), pytest.raises(BusyError, match="another process uses the NPU"):
-        load(lock_seconds=0.3)
-
-
-def test_a_killed_owner_gives_the_npu_back(load: Callable[..., NpuKernel], tmp_path: Path) -> None:
-    hold = f"""
-import time
-from filelock import FileLock
-lock = FileLock({str(tmp_path / "npu.lock")!r}, mode=0o666)
-lock.acquire()
+HOLD = """
+import fcntl, os, sys, time
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666)
+fcntl.flock(handle, fcntl.LOCK_EX)
 print("held", flush=True)
 time.sleep(60)
 """
-    owner = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
+
+
+def test_a_killed_owner_gives_the_npu_back(load: Callable[..., NpuKernel], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "npu.lock")]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"held\n"
-    with pytest.raises(BusyError):
+    with pytest.raises(BusyError, match="another process uses the NPU"):
         load(lock_seconds=0.3)
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    time.sleep(0.05)
-    load().close()
+    load(lock_seconds=5).close()
+
+
+def test_a_runner_that_outlives_its_parent_keeps_the_npu(
+    load: Callable[..., NpuKernel], kernel: dict[str, Any], tmp_path: Path
+) -> None:
+    """The descriptor that holds the lock is the runner's too."""
+    with load() as loaded:
+        held = [os.readlink(path) for path in Path(f"/proc/{loaded._process.pid}/fd").iterdir()]
+        assert str(tmp_path / "npu.lock") in held
+
+
+def test_kernels_of_one_process_share_the_npu(
+    load: Callable[..., NpuKernel], kernel: dict[str, Any], tmp_path: Path
+) -> None:
+    with load() as first, load(lock_seconds=0.3) as second:
+        for loaded in (first, second, first):
+            loaded.call(arrays(kernel))
+    handle = os.open(tmp_path / "npu.lock", os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
+    os.close(handle)
+
+
+def test_the_shared_folders_of_killed_processes_are_cleared(load: Callable[..., NpuKernel]) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    left = place / f"npukbuild-npu-{gone.pid}-left"
+    left.mkdir()
+    with load():
+        assert not left.exists()
+
+
+def pipelined(loaded: NpuKernel, calls: int, inputs: list[list[Any]]) -> list[Any]:
+    """Make calls as the runtime does: one runs while the next is prepared."""
+    results = []
+
+    def finish(slot: int) -> None:
+        loaded.finish(slot)
+        results.append(np.array(loaded.buffers(slot)[-1]))
+
+    with loaded.turn:
+        for number in range(calls):
+            slot = number % loaded.slots
+            if number >= loaded.slots:
+                finish(slot)
+            for buffer, array in zip(loaded.buffers(slot), inputs[number], strict=False):
+                buffer[...] = array
+            loaded.start(slot, more=number + 1 < calls)
+        for number in range(max(0, calls - loaded.slots), calls):
+            finish(number % loaded.slots)
+    return results
+
+
+@pytest.mark.parametrize("faults", ["", "exec_cmd=1", "exec_cmd=2"])
+@pytest.mark.parametrize("calls", [1, 2, 5])
+def test_pipelined_calls_give_each_its_own_numbers(
+    load: Callable[..., NpuKernel], kernel: dict[str, Any], calls: int, faults: str
+) -> None:
+    """Also when a run in the middle is refused at first and made again."""
+    random = np.random.default_rng(1)
+    dtype = matmul_numerics.NUMPY_DTYPES["bf16"]
+    shapes = [argument.shape for argument in kernel["abi"].arguments[:2]]
+    inputs = [[random.integers(-4, 5, shape).astype(dtype) for shape in shapes] for _ in range(calls)]
+    with load(faults, slots=2, poisoned=False) as loaded:
+        results = pipelined(loaded, calls, inputs)
+    for (a, b), c in zip(inputs, results, strict=True):
+        exact = a.astype(np.float32) @ b.astype(np.float32)
+        assert (c == exact.astype(dtype)).all()
+
+
+def test_the_next_inputs_go_up_while_a_run_is_in_flight(
+    load: Callable[..., NpuKernel], kernel: dict[str, Any], tmp_path: Path
+) -> None:
+    inputs = [arrays(kernel)[:2] for _ in range(3)]
+    with load("trace", slots=2, poisoned=False) as loaded:
+        pipelined(loaded, 3, inputs)
+    events = (tmp_path / "state.trace").read_text().split()
+    first = events.index("run")
+    assert events[first:] == ["run", "up", "up", "wait", "run", "down", "up", "up", "wait", "run", "down",
+                              "wait", "down"]  # fmt: skip
 
 
 def test_no_pyxrt_anywhere_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ the design and the kernel to run. ``PYXRT_STANDIN`` holds faults, separated by c
     exec_cmd=N  the first N runs fail with the EXEC_CMD ioctl error
     open=N      the first N device opens fail
     hwctx       no hardware context is free
+    trace       writes down runs, waits and transfers in their order
     chatty      prints to stdout, as XRT's warnings do
 """
 
@@ -34,6 +35,12 @@ def _count(name: str) -> int:
     seen = int(path.read_text()) if path.exists() else 0
     path.write_text(str(seen + 1))
     return seen
+
+
+def _trace(what: str) -> None:
+    if "trace" in FAULTS:
+        with Path(f"{STATE_FILE}.trace").open("a") as file:
+            file.write(f"{what}\n")
 
 
 class xclBOSyncDirection:
@@ -106,6 +113,7 @@ class bo:
         return bytes(self.host[skip : skip + size])
 
     def sync(self, direction: int, size: int = 0, offset: int = 0) -> None:
+        _trace("up" if direction == xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE else "down")
         if direction == xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE:
             self.device_side[:] = self.host
         else:
@@ -131,8 +139,10 @@ class kernel:
 class run:
     def __init__(self, of: kernel, arguments: list[Any]) -> None:
         self.kernel, self.arguments = of, arguments
+        _trace("run")
 
     def wait(self, timeout_ms: int) -> int:
+        _trace("wait")
         if "exec_cmd" in FAULTS and _count("exec_cmd") < int(FAULTS["exec_cmd"]):
             raise RuntimeError("DRM_IOCTL_AMDXDNA_EXEC_CMD IOCTL failed (err=-5): Input/output error")
         if "hang" in FAULTS:
