@@ -13,6 +13,7 @@ from npukbuild.cli.report import print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LARGE = 20_000_000
 _LOCK = click.option(
     "--lock",
     "lock_path",
@@ -33,22 +34,22 @@ def _say(text: str) -> None:
 
 
 def _progress() -> Callable[[str, int, int | None], None]:
-    """Return a reporter: one line that is rewritten on a terminal, a line every tenth elsewhere."""
+    """Return a reporter: on a terminal one rewritten line, elsewhere a line per file, ten for a large one."""
     tty = sys.stderr.isatty()
     told: dict[str, int] = {}
 
     def tell(name: str, done: int, total: int | None) -> None:
-        tenth = done * 10 // total if total else done >> 25
-        if told.get(name) == (done * 100 // total if tty and total else tenth):
+        whole = total is not None and done >= total
+        parts = 100 if tty else 10 if total is None or total > _LARGE else 1
+        step = done * parts // total if total else done // _LARGE
+        if step == told.get(name, 0) and not (whole and told.get(name) is None):
             return
-        told[name] = done * 100 // total if tty and total else tenth
-        amount = f"{done / 1e6:,.0f} MB" + (f" of {total / 1e6:,.0f}" if total else "")
+        told[name] = step
+        amount = f"{done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f}" if total else "")
         short = name if len(name) <= 44 else name[:41] + "..."
-        end = total is not None and done >= total
-        if tty:
-            click.echo(f"\r{short}  {amount}\x1b[K", err=True, nl=end)
-        else:
-            click.echo(f"{short}  {amount}", err=True)
+        click.echo(
+            f"\r{short}  {amount}\x1b[K" if tty else f"{short}  {amount}", err=True, nl=whole or not tty
+        )
 
     return tell
 

@@ -45,8 +45,8 @@ ARCHITECTURES = ("aie2", "aie2p")
 DEFAULT_TIMEOUT = 600.0
 STACK_MARGIN = 256
 """Our allowance in bytes for the core function's own frame and for library calls: no object shows them."""
-STACK_STEP = 32
-"""The stack's size keeps the buffers behind it aligned for 256-bit loads (aie_api: 32 bytes)."""
+STACK_STEP = 64
+"""The stack's size keeps the buffers behind it aligned for vector loads (aie_api: 32 bytes, 64 on AIE2P)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -284,9 +284,9 @@ def test_the_stack_is_raised_when_there_is_room(tmp_path: Path) -> None:
         tools(tmp_path, "declarative"), tmp_path, text=KERNEL + f"// standin: frame {SYMBOL} 5000\n"
     )
     assert built.stack_raised
-    assert built.stack_size == 5280
-    assert "stack_size = 5280 : i32" in built.aiecc.design.read_text()
-    assert any("raised to 5280" in note for note in built.notes)
+    assert built.stack_size == 5312
+    assert "stack_size = 5312 : i32" in built.aiecc.design.read_text()
+    assert any("raised to 5312" in note for note in built.notes)
 
 
 def test_a_stack_without_room_is_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_good_kernel_gives_a_checked_object(toolchain: Toolchain, tmp_path: Pa
     assert kernel.object == tmp_path / "work" / "kernel.o"
     assert kernel.headers == (toolchain.include / "aie_api" / "aie.hpp",)
     assert kernel.frames == {"mm": 1000}
-    assert kernel.stack_bytes == 1280  # 1000 and the margin of 256, up to a multiple of 32
+    assert kernel.stack_bytes == 1280  # 1000 and the margin of 256, up to a multiple of 64
     assert (kernel.text_bytes, kernel.data_bytes) == (512, 4096)
     record = json.loads((tmp_path / "work" / "peano.step.json").read_text())
     assert record["state"] == "ok"
