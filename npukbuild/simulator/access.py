@@ -18,7 +18,7 @@ from npukbuild.ir.design import ELEMENT_BYTES
 if TYPE_CHECKING:
     from npukbuild.ir.design import Descriptor
 
-_UNITS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64),
+_UNITS: dict[int, Any] = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64),
           16: np.dtype(np.complex128)}  # fmt: skip
 _WORD = 4
 _PLANS = 4096

@@ -38,7 +38,10 @@ class Hang:
         self.place = wait.loc
         name = f" of {channel.fifo}" if channel.fifo else ""
         self.lines.append(f"the host waits for a token of {channel.name}{name}{at(wait.loc)}")
-        if channel.task is None and not channel.queue:
+        hopeless = self._hopeless()
+        if hopeless is not None:
+            self._one(hopeless)
+        elif channel.task is None and not channel.queue:
             self._no_token(channel)
         else:
             self._follow(channel, [])
@@ -49,6 +52,15 @@ class Hang:
             hint=self.hint,
             details=self.lines,
         )
+
+    def _hopeless(self) -> CoreRunner | None:
+        """Return a core that asks for more objects than its fifo has: that never ends, whatever else happens."""
+        for core in self.array.cores:
+            if isinstance(core.waiting, Request):
+                most = self._most(core.waiting.lock)
+                if most is not None and core.waiting.count > most:
+                    return core
+        return None
 
     def _no_token(self, channel: DmaChannel) -> None:
         silent = [

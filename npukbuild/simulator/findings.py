@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from npukbuild.errors import SimulationFault
 from npukbuild.ir.design import ELEMENT_BYTES
 from npukbuild.simulator.faults import at, fault
@@ -23,12 +21,13 @@ _KEEP = 8
 class Findings:
     """What was found in one run."""
 
-    __slots__ = ("_seen", "differential", "faults", "warnings")
+    __slots__ = ("_seen", "differential", "faults", "running", "warnings")
 
     def __init__(self, *, differential: bool = True) -> None:
         self.differential = differential
         self.faults: list[SimulationFault] = []
         self.warnings: list[str] = []
+        self.running: list[tuple[str, TileId, Location | None] | None] = [None]
         self._seen: set[Any] = set()
 
     def clear(self) -> None:

@@ -11,6 +11,7 @@ from npukbuild.simulator.faults import fault
 if TYPE_CHECKING:
     from npukbuild.ir.design import TileId, WriteRegister
     from npukbuild.simulator.array import ArrayState
+    from npukbuild.simulator.descriptors import Bd
 
 
 def write(array: ArrayState, op: WriteRegister) -> None:
@@ -81,7 +82,7 @@ def _start(array: ArrayState, op: WriteRegister, direction: str, index: int) -> 
     channel.push(Task(bd, starts=repeat + 1, token=token, label=f"descriptor {ident}", loc=op.loc))
 
 
-def _descriptor(array: ArrayState, tile: TileId, ident: int) -> object | None:
+def _descriptor(array: ArrayState, tile: TileId, ident: int) -> Bd | None:
     from npukbuild.simulator.descriptors import bind_chain
 
     for channel in array.design.channels:

@@ -119,7 +119,7 @@ class Simulator:
         def work() -> None:
             try:
                 answer.append(self._call(views))
-            except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
+            except BaseException as error:
                 answer.append(error)
 
         deadline = monotonic() + self.max_seconds
@@ -144,8 +144,10 @@ class Simulator:
         return result
 
     def _endless(self, deadline: float) -> SimulationFault:
+        name, tile, loc = self._findings.running[0] or ("of some name", "?", None)
         return fault(
-            "a core function does not return",
+            f"core function {name} on core {tile} does not return",
+            loc=loc,
             why=f"the call has taken more than {self.max_seconds:g} s of real time, {monotonic() - deadline:.0f} s "
             "past its deadline, inside a compiled core function",
             hint="look for an endless loop in the kernel's C++; max_seconds (--max-seconds) sets the limit",

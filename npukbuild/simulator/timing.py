@@ -197,7 +197,7 @@ class FunctionCost:
 
 def block_sizes(blocks: list[Array]) -> tuple[int, int, int] | None:
     """Return (m, k, n) of a product whose blocks have these sizes, None when there is none."""
-    if len(blocks) < 3 or blocks[0].element != blocks[1].element:  # noqa: PLR2004
+    if len(blocks) < 3 or blocks[0].element != blocks[1].element:
         return None
     a, b, c = (block.elements for block in blocks[:3])
     sizes = tuple(isqrt(max(0, x * y // z)) for x, y, z in ((a, c, b), (a, b, c), (b, c, a)))

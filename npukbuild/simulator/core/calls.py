@@ -97,15 +97,18 @@ class CoreCalls:
         whole = " or ".join(
             f"bytes({r}.memory.before) != guard or bytes({r}.memory.after) != guard" for r in refs
         )
+        here = (function.name, self.tile, loc)
         key = f"({', '.join(scalars)}{',' if scalars else ''})"
         lines = [
             f"def call({', '.join(names)}):",
+            "    running[0] = here",
             f"    if {ready}: entry({', '.join(passed)})",
             f"    else: careful(({', '.join([*names, ''])}))",
         ]
         if whole:
             lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
         lines += [
+            "    running[0] = None",
             f"    cycles = costs.get({key})",
             f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
             "    return cycles",
@@ -121,6 +124,8 @@ class CoreCalls:
 
         space: dict[str, Any] = {
             "entry": entry, "careful": careful, "broken": broken, "guard": GUARD_PATTERN, "half": bf16_bits, "costs": costs, "cost": cost,
+            "running": self.findings.running,
+            "here": here,
             "function": function, "record": record,
         }  # fmt: skip
         exec(compile("\n".join(lines), f"<call of {function.name}>", "exec"), space)  # noqa: S102

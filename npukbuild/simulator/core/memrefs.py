@@ -43,7 +43,7 @@ def _subview(out: Emitter, op: Operation) -> None:
         _mixed(op, f"static_{part}", dynamic) for part in ("offsets", "sizes", "strides")
     )
     rank = len(shape_of(op.results[0].type))
-    drop = []
+    drop: list[int] = []
     statics = _values(op, "static_sizes")
     for place, size in enumerate(statics):
         if len(statics) - len(drop) > rank and size == 1:

@@ -258,7 +258,7 @@ class Emitter:
         subject = self.use(op.operands[0])
         default, *regions = op.regions
         branches: list[tuple[str, Region]] = []
-        for value, region in zip(cases.get_values(), regions, strict=True):  # type: ignore[attr-defined]
+        for value, region in zip(cases.get_values(), regions, strict=True):
             branches.append((f"{'elif' if branches else 'if'} {subject} == {int(value)}:", region))
         branches.append(("else:" if branches else "if True:", default))
         self._branches(op, branches)
@@ -408,6 +408,7 @@ def find_function(op: Operation, name: str) -> Region | None:
                 if other.name == "func.func":
                     found = attribute_text(attribute(other, "sym_name"))
                     if found == name and other.regions and other.regions[0].blocks:
-                        return other.regions[0]
+                        body: Region = other.regions[0]
+                        return body
         scope = scope.parent_op()
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from npukbuild.simulator.core.scalars import bf16_bits, bf16_value
 from npukbuild.simulator.faults import at, fault
@@ -73,7 +73,7 @@ class Ref:
     def _cast(self) -> Any:
         raw = memoryview(self.memory.data).cast("B")
         width = _WIDTH[self.element]
-        return raw[: len(raw) // width * width].cast(_FORMATS[self.element])
+        return raw[: len(raw) // width * width].cast(cast("Any", _FORMATS[self.element]))
 
     @property
     def live(self) -> bool:

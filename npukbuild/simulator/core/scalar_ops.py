@@ -59,9 +59,9 @@ def _constant(out: Emitter, op: Operation) -> bool:
 
 def _expression(op: Operation, name: str, operands: list[str], source: str, kind: str) -> str | None:
     if name in ("cmpi", "cmp"):
-        return scalars.compare_integers(_predicate(op), *operands, bits=scalars.bits_of(source))
+        return scalars.compare_integers(_predicate(op), operands[0], operands[1], scalars.bits_of(source))
     if name == "cmpf":
-        return scalars.compare_floats(_predicate(op), *operands)
+        return scalars.compare_floats(_predicate(op), operands[0], operands[1])
     if name == "select":
         return f"{operands[1]} if {operands[0]} else {operands[2]}"
     if name in _INTEGER_CASTS:
@@ -79,7 +79,7 @@ def _expression(op: Operation, name: str, operands: list[str], source: str, kind
         return scalars.round_to(f"{operands[0]} * {operands[1]} + {operands[2]}", kind)
     if kind[0] in "bf":
         return scalars.float_operation(name, operands, kind)
-    if len(operands) == 2:  # noqa: PLR2004
+    if len(operands) == 2:
         return scalars.integer_binary(name, operands[0], operands[1], scalars.bits_of(kind))
     return None
 

@@ -73,7 +73,7 @@ def integer_binary(name: str, a: str, b: str, bits: int) -> str | None:
 
 def float_operation(name: str, operands: list[str], kind: str) -> str | None:
     """Return the rounded expression of a float operation, None when ``name`` is none."""
-    form = _FLOAT.get(name) if len(operands) == 2 else _FLOAT_ONE.get(name)  # noqa: PLR2004
+    form = _FLOAT.get(name) if len(operands) == 2 else _FLOAT_ONE.get(name)
     return round_to(form.format(*operands), kind) if form is not None else None
 
 

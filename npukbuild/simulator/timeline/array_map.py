@@ -109,9 +109,9 @@ def _streams(design: Design, result: RunResult, rows: int) -> list[str]:
         drawn.setdefault(shared[:2], []).append(f"{shared[2]} (shared memory)")
     busy: dict[tuple[str, str], float] = {}
     for name, share in result.streams.items():
-        source, _, ends = name.partition(" to ")
-        for end in ends.split("), "):
-            key = (source.split(" ")[0], end.split(" ")[0])
+        sender, _, receivers = name.partition(" to ")
+        for receiver in receivers.split(", ("):
+            key = (sender.split(" ")[0], "(" + receiver.removeprefix("(").split(" ")[0])
             busy[key] = max(busy.get(key, 0.0), share)
     parts = []
     for (source, target), names in drawn.items():
@@ -137,7 +137,7 @@ def _shared(design: Design) -> list[tuple[TileId, TileId, str]]:
     return [
         (both["Produce"], both["Consume"], fifo)
         for fifo, both in ends.items()
-        if len(both) == 2 and fifo not in flows  # noqa: PLR2004
+        if len(both) == 2 and fifo not in flows
     ]
 
 

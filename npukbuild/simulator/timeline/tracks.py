@@ -60,7 +60,7 @@ def tracks_svg(design: Design, result: RunResult) -> str:
 def _axis(result: RunResult, scale: float, height: float) -> str:
     total = result.array_us
     step = 10.0 ** (len(str(int(total))) - 1) if total >= 1 else 0.1
-    while total / step < 5:  # noqa: PLR2004
+    while total / step < 5:
         step /= 2
     parts = []
     tick = 0.0
@@ -80,7 +80,7 @@ def _bars(intervals: list[Interval], y: float, scale: float, result: RunResult) 
             if (interval.detail == WAITING or interval.name.startswith("wait for")) is not waits:
                 continue
             left, right = interval.start * scale, (interval.start + interval.cycles) * scale
-            if run and left - float(run[1]) < _CLOSE and right - float(run[0]) < 2:  # noqa: PLR2004
+            if run and left - float(run[1]) < _CLOSE and right - float(run[0]) < 2:
                 run[1] = max(float(run[1]), right)
                 run[3] = int(run[3]) + 1
                 continue
