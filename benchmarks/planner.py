@@ -37,7 +37,7 @@ class Row:
 
 def random_problem(source: random.Random) -> tuple[MatmulProblem, str]:
     """Return one problem, small or large, round or odd, and a target for it."""
-    dtype = source.choice(list(DTYPE_PAIRS))
+    dtype = source.choice([name for name in DTYPE_PAIRS if name != "bfp16"])
     out = source.choice(DTYPE_PAIRS[dtype])
     m, k, n = (
         source.choice((source.randint(1, 200), source.randint(1, 5000), 64 * source.randint(1, 64)))

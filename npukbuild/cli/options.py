@@ -69,7 +69,7 @@ _MATMUL_OPTIONS: list[Callable[[F], F]] = [
         type=click.Choice(list(DTYPE_PAIRS)),
         default="bf16",
         show_default=True,
-        help="Type of A and B.",
+        help="Type of A and B; bfp16 multiplies bf16 matrices in block floating point (npu2 only).",
     ),
     click.option(
         "--out-dtype", type=click.Choice(_OUT_DTYPES), default=None, help="Type of C; by default that of A."

@@ -57,7 +57,7 @@ MATMUL = Family(
         Field("m", "size", "rows of A and C", required=True),
         Field("k", "size", "columns of A, rows of B", default=64),
         Field("n", "size", "columns of B and C", required=True),
-        Field("dtype", "name", "type of A and B", default="bf16", choices=("bf16", "i8", "i16")),
+        Field("dtype", "name", "type of A and B", default="bf16", choices=("bf16", "bfp16", "i8", "i16")),
         Field("out_dtype", "name", "type of C; by default that of A", choices=("bf16", "f32", "i8", "i16", "i32")),
         Field("b_layout", "name", "B row-major (row) or given transposed (col)", default="row", choices=("row", "col")),
         Field("shift", "number", "right shift of i8 and i16 results", default=0),

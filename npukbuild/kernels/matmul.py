@@ -10,6 +10,8 @@ input  output   meaning
 ====== ======== ==============================================================================
 bf16   f32      products are exact, sums are accumulated in float32 over the whole of K
 bf16   bf16     the same sum, rounded once to bf16 (to nearest, ties to even)
+bfp16  f32,     as bf16, but every 8 neighbours along K (of a row of A, of a column of B) are brought to a
+       bf16     common exponent with 8-bit mantissas before they are multiplied (AIE2P only)
 i8     i32      the exact sum modulo 2^32, read as a signed 32-bit integer
 i8     i16, i8  that 32-bit sum S, then ``saturate(round(S / 2^shift))`` where halves round to even
 i16    i32      the exact sum modulo 2^32 (products are summed in 64 bits and wrapped, never saturated)
@@ -20,6 +22,9 @@ The last step of the narrow integer results is the hardware's SRS with ``conv_ev
 which the core functions switch on themselves. An i8 sum cannot wrap while K <= 131,072 (2^14 per product).
 The order of the float32 additions follows the blocks, so bf16 results of different plans may differ in the
 last bits; the bound in :mod:`npukbuild.kernels.matmul_numerics` holds for all of them.
+
+``bfp16`` matrices are bf16 in host memory: the core function converts them (bfp16ebs8 of AIE2P), which is
+several times faster there than multiplying bf16 itself and loses up to 2^-6 of the largest of each 8 values.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 DTYPE_PAIRS: dict[str, tuple[str, ...]] = {
     "bf16": ("bf16", "f32"),
+    "bfp16": ("bf16", "f32"),
     "i8": ("i8", "i16", "i32"),
     "i16": ("i16", "i32"),
 }
@@ -41,7 +47,13 @@ DTYPE_PAIRS: dict[str, tuple[str, ...]] = {
 
 B_LAYOUTS: tuple[str, ...] = ("row", "col")
 
-ACCUMULATORS: dict[str, str] = {"bf16": "f32", "i8": "i32", "i16": "i32"}
+STORED: dict[str, str] = {"bf16": "bf16", "bfp16": "bf16", "i8": "i8", "i16": "i16"}
+"""Input type -> the type of A and B in memory."""
+
+MULTIPLIED: dict[str, str] = {"bf16": "bf16", "bfp16": "bf16_bfp16", "i8": "i8", "i16": "i16"}
+"""Input type -> the key of its ``aie::mmul`` shape in the array models."""
+
+ACCUMULATORS: dict[str, str] = {"bf16": "f32", "bfp16": "f32", "i8": "i32", "i16": "i32"}
 """Input type -> the type in which sums over blocks of K are kept in L1."""
 
 LARGEST_SHIFT = 31
@@ -90,6 +102,11 @@ class MatmulProblem:
         return "_".join(parts)
 
     @property
+    def stored_dtype(self) -> str:
+        """Type of A and B in memory."""
+        return STORED[self.dtype]
+
+    @property
     def acc_dtype(self) -> str:
         """Type of the sums kept in L1: f32 for bf16, i32 for integers."""
         return ACCUMULATORS[self.dtype]
@@ -127,12 +144,14 @@ class MatmulProblem:
         from npukbuild.kernels.abi import Abi, Argument
 
         if self.b_layout == "row":
-            b = Argument("B", "in", self.dtype, (k, n), (self.k, self.n))
+            b = Argument("B", "in", self.stored_dtype, (k, n), (self.k, self.n))
         else:
-            b = Argument("B", "in", self.dtype, (n, k), (self.n, self.k), layout="transposed row-major")
+            b = Argument(
+                "B", "in", self.stored_dtype, (n, k), (self.n, self.k), layout="transposed row-major"
+            )
         return Abi(
             (
-                Argument("A", "in", self.dtype, (m, k), (self.m, self.k)),
+                Argument("A", "in", self.stored_dtype, (m, k), (self.m, self.k)),
                 b,
                 Argument("C", "out", self.out_dtype, (m, n), (self.m, self.n)),
             )

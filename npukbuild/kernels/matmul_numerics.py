@@ -16,6 +16,11 @@ So |C' - C| <= 2^-8 |C| + (1 + 2^-8) (K 2^-22 S + (K + 1) 2^-126) for bf16 resul
 cancellation is mild; for large K, where the sum's term dominates, the ``integers`` input decides: all its
 partial sums are integers below 2^23, so accumulation is exact and the result must be *equal*.
 
+``bfp16`` inputs are bf16 values that the core brings to block floating point: 8 neighbours along K share the
+exponent of the largest, so each is off by at most u = 2^-6 of the largest of its block (one unit of an 8-bit
+mantissa, whatever the rounding). With A^ and B^ holding those largest magnitudes in each element's place, the
+bound grows by u (A^ |B| + |A| B^) + u^2 A^ B^ before the last rounding.
+
 Integer results are exact: the sum modulo 2^32, then for i8 and i16 results
 ``saturate(round_half_even(sum / 2^shift))`` (an SRS with conv_even rounding and saturation).
 """
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 
 NUMPY_DTYPES: dict[str, Any] = {
     "bf16": np.dtype(ml_dtypes.bfloat16),
+    "bfp16": np.dtype(ml_dtypes.bfloat16),
     "f32": np.dtype(np.float32),
     "i8": np.dtype(np.int8),
     "i16": np.dtype(np.int16),
@@ -46,6 +52,9 @@ BF16_ROUNDOFF = 2.0**-8
 
 BF16_MAX = 2.0**127 * (2 - 2.0**-7)
 """Largest finite bfloat16."""
+
+BFP16_UNIT = 2.0**-6
+"""Largest error of a bfp16ebs8 mantissa, relative to the largest of its 8 values."""
 
 FLUSH = 2.0**-126
 """Smallest normal float32: what is below may be flushed to zero."""
@@ -108,7 +117,7 @@ def trials(shape: MatmulShape, *, seed: int = 20261) -> Iterator[Trial]:
     the last is the first kind again with new data: it catches ping-pong buffers that are one call late.
     """
     random = np.random.default_rng(seed)
-    if shape.dtype == "bf16":
+    if shape.dtype in ("bf16", "bfp16"):
         yield _normal(shape, random, "normal")
         yield _integers(shape, random)
         yield _structure(shape, random)
@@ -124,7 +133,7 @@ def trials(shape: MatmulShape, *, seed: int = 20261) -> Iterator[Trial]:
 
 def expected(shape: MatmulShape, trial: Trial) -> Expected:
     """Compute C = A x B in float64 (int64 for integers) with its elementwise bound; see the module's text."""
-    if shape.dtype != "bf16":
+    if shape.dtype not in ("bf16", "bfp16"):
         return _expected_integer(shape, trial)
     a, b = (array.astype(np.float64) for array in _operands(shape, trial))
     value = a @ b
@@ -133,9 +142,27 @@ def expected(shape: MatmulShape, trial: Trial) -> Expected:
         return Expected(rounded, np.zeros_like(rounded))
     magnitude = np.abs(a) @ np.abs(b)
     bound = shape.k * 2.0**-22 * magnitude + (shape.k + 1) * FLUSH
+    if shape.dtype == "bfp16":
+        bound += _block_floating_error(np.abs(a), np.abs(b))
     if shape.out_dtype == "bf16":
         bound = BF16_ROUNDOFF * np.abs(value) + (1 + BF16_ROUNDOFF) * bound
     return Expected(value, bound)
+
+
+def _block_floating_error(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the bound of what block floating point adds, from the magnitudes of A[M, K] and B[K, N]."""
+    most_a, most_b = _largest_of_eight(a), _largest_of_eight(b.T).T
+    error: NDArray[np.float64] = BFP16_UNIT * (most_a @ b + a @ most_b) + BFP16_UNIT**2 * (most_a @ most_b)
+    return error
+
+
+def _largest_of_eight(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each element the largest of its block of 8 along the row."""
+    count, length = rows.shape
+    padded = np.zeros((count, -(-length // 8) * 8))
+    padded[:, :length] = rows
+    largest = padded.reshape(count, -1, 8).max(axis=2)
+    return np.asarray(np.repeat(largest, 8, axis=1)[:, :length])
 
 
 def rounded_shift(value: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
@@ -196,12 +223,12 @@ def _structure(shape: MatmulShape, random: np.random.Generator) -> Trial:
     a = np.zeros((shape.m, shape.k), dtype=np.float32)
     rows = np.arange(shape.m)
     a[rows, (rows * 7 + 3) % shape.k] = 1.0
-    if shape.dtype == "bf16":
+    if shape.dtype in ("bf16", "bfp16"):
         b = random.standard_normal((shape.k, shape.n), dtype=np.float32)
     else:
         info = np.iinfo(NUMPY_DTYPES[shape.dtype])
         b = random.integers(info.min, info.max + 1, (shape.k, shape.n)).astype(np.float32)
-    return Trial("one-hot", _pair(shape, a, b), exact=True)
+    return Trial("one-hot", _pair(shape, a, b), exact=shape.dtype != "bfp16")
 
 
 def _magnitudes(shape: MatmulShape, random: np.random.Generator) -> Trial:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from npukbuild.errors import CannotFitError, RequestError
 from npukbuild.planner.limits import shape_violations, violations
 from npukbuild.planner.memory import Item, arithmetic, core_items
-from npukbuild.planner.scheme import STACK_BYTES, Scheme
+from npukbuild.planner.scheme import STACK_BYTES, Scheme, micro_tile
 from npukbuild.planner.search import round_up, search, small_blocks
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ Block = tuple[int, int, int]
 
 NEAREST = 4
 """How many blocks that fit are named."""
-
-REACH = 8
-"""Blocks up to this many times smaller or larger along an axis are looked at."""
 
 
 def check_forced(problem: MatmulProblem, target: Target, *, block: Block | None, cols: int | None) -> None:
@@ -104,7 +101,7 @@ def _use(problem: MatmulProblem, target: Target, block: Block, cols: int | None)
 
 def nearest_blocks(problem: MatmulProblem, target: Target, block: Block, cols: int | None) -> list[Block]:
     """Return legal blocks near ``block``, the nearest first; distance is the sum of the sizes' log ratios."""
-    micro = target.mmul[problem.dtype]
+    micro = micro_tile(problem, target)
     rows, depths, columns = (_axis(size, unit) for size, unit in zip(block, micro, strict=True))
     near = sorted(product(rows, depths, columns), key=lambda other: (_distance(block, other), other))
     found: list[Block] = []
@@ -121,13 +118,12 @@ def nearest_blocks(problem: MatmulProblem, target: Target, block: Block, cols: i
 
 
 def _axis(size: int, unit: int) -> list[int]:
-    """Return the sizes to try near ``size``: its neighbours in micro-tiles, then ever coarser steps."""
+    """Return the sizes to try: the neighbours of ``size`` in micro-tiles, then 1 and 1.5 times powers of two."""
     centre = max(unit, round_up(size, unit))
     found = {centre, max(unit, size // unit * unit), centre + unit, max(unit, centre - unit)}
     power = unit
-    while power <= REACH * size:
-        if size <= REACH * power:
-            found.update((power, power + power // 2 // unit * unit))
+    while power <= 2 * size:
+        found.update((power, power + power // 2 // unit * unit))
         power *= 2
     return sorted(found)
 
@@ -145,7 +141,7 @@ def _may_fit(problem: MatmulProblem, target: Target, block: Block) -> bool:
 
 
 def _problem_cannot_fit(problem: MatmulProblem, target: Target, cols: int | None) -> CannotFitError:
-    r, s, t = target.mmul[problem.dtype]
+    r, s, t = micro_tile(problem, target)
     smallest = Scheme(problem, target, 4 * r, 2 * s, 4 * t, cols or target.columns, 1)
     reasons = violations(smallest) or ["every block breaks some limit"]
     near = list(nearest_shapes(problem, target, cols))

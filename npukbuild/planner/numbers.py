@@ -79,7 +79,8 @@ def kernel_numbers(plan: MatmulPlan) -> dict[str, Any]:
         "b_layout": problem.b_layout,
         "micro": scheme.micro,
         "registers": scheme.registers,
-        "input": _type(problem.dtype),
+        "input": _type(problem.stored_dtype),
+        "block_floating": problem.dtype == "bfp16",
         "sum": _type(problem.acc_dtype),
         "output": _type(problem.out_dtype),
         "functions": core_functions(scheme),
@@ -135,8 +136,8 @@ def _type(dtype: str) -> ElementType:
 def _memrefs(scheme: Scheme) -> dict[str, str]:
     problem = scheme.problem
     return {
-        "a": f"memref<{scheme.m * scheme.k}x{problem.dtype}>",
-        "b": f"memref<{scheme.k * scheme.n}x{problem.dtype}>",
+        "a": f"memref<{scheme.m * scheme.k}x{problem.stored_dtype}>",
+        "b": f"memref<{scheme.k * scheme.n}x{problem.stored_dtype}>",
         "c": f"memref<{scheme.m * scheme.n}x{problem.out_dtype}>",
         "sums": f"memref<{scheme.m * scheme.n}x{problem.acc_dtype}>",
     }
@@ -184,7 +185,7 @@ def _a_streams(scheme: Scheme) -> list[dict[str, Any]]:
             "l3": f"a{number}_l3",
             "shim": f"shim{column}",
             "mem": f"mem{column}",
-            "memref": f"memref<{len(rows) * block}x{scheme.problem.dtype}>",
+            "memref": f"memref<{len(rows) * block}x{scheme.problem.stored_dtype}>",
             "offsets": [index * block for index in range(len(rows))] if len(rows) > 1 else [],
             "rows": [
                 {"l2": f"a{row}_l2", "cores": [f"core{index}_{row}" for index in range(scheme.columns)]}

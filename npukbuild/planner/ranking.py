@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from npukbuild.kernels.matmul import MULTIPLIED
 from npukbuild.planner.cost import GemmShape, Prediction, predict
 from npukbuild.planner.scheme import accumulator_bits
 
@@ -47,7 +48,7 @@ def predicted(scheme: Scheme, tasks: int) -> Prediction:
         n=scheme.n,
         rows=scheme.rows,
         cols=scheme.columns,
-        dtype_in=problem.dtype,
+        dtype_in=MULTIPLIED[problem.dtype],
         dtype_out=problem.out_dtype,
         dtype_acc=problem.acc_dtype if scheme.program == "private" else None,
         b_layout=problem.b_layout,

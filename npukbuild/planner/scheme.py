@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from npukbuild.errors import RequestError
 from npukbuild.kernels.abi import DTYPE_BYTES
+from npukbuild.kernels.matmul import MULTIPLIED
 
 if TYPE_CHECKING:
     from npukbuild.kernels.matmul import MatmulProblem
@@ -47,6 +49,22 @@ def even_or_one(count: int) -> int:
     would leave the next pass of the enclosing loop one buffer behind.
     """
     return count if count == 1 or count % 2 == 0 else count + 1
+
+
+def micro_tile(problem: MatmulProblem, target: Target) -> tuple[int, int, int]:
+    """Return the shape (r, s, t) of one ``aie::mmul`` for the problem's types.
+
+    Raises:
+        RequestError: The target's cores cannot multiply this type.
+    """
+    shape = target.mmul.get(MULTIPLIED[problem.dtype])
+    if shape is None:
+        raise RequestError(
+            f"{target.name} cannot multiply {problem.dtype}",
+            where="--dtype",
+            why="block floating point exists on AIE2P (npu2) only",
+        )
+    return shape
 
 
 @dataclass(frozen=True)
@@ -98,8 +116,8 @@ class Scheme:
         if k_blocks == 1 and not (problem.dtype == "i16" and problem.out_dtype == "i16"):
             program = "direct"
         put = object.__setattr__
-        put(self, "micro", self.target.mmul[problem.dtype])
-        put(self, "element_bytes", (DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]))
+        put(self, "micro", micro_tile(problem, self.target))
+        put(self, "element_bytes", (DTYPE_BYTES[problem.stored_dtype], DTYPE_BYTES[problem.out_dtype]))
         put(self, "m_blocks", m_blocks)
         put(self, "k_blocks", k_blocks)
         put(self, "n_blocks", n_blocks)

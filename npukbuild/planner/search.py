@@ -23,6 +23,7 @@ from npukbuild.planner.scheme import (
     Scheme,
     ceil_div,
     even_or_one,
+    micro_tile,
 )
 from npukbuild.planner.sequence import fewest_tasks
 from npukbuild.planner.streams import WORD
@@ -96,7 +97,7 @@ def search(
 
 def small_blocks(problem: MatmulProblem, target: Target) -> Iterator[tuple[int, int, int]]:
     """Yield blocks of a few micro-tiles: what is left to try where strides or runs are the limit."""
-    r, _, t = target.mmul[problem.dtype]
+    r, _, t = micro_tile(problem, target)
     for m in (4 * r, 2 * r, r):
         for n in (16 * t, 4 * t, t):
             for k in _depths(problem, target, m, n):
@@ -184,7 +185,7 @@ class _Finder:
 def _may_fit(problem: MatmulProblem, target: Target, block: tuple[int, int, int], c_depth: int) -> bool:
     """Say whether a block could fit L1, from its sizes alone; most of those tried cannot."""
     m, k, n = block
-    size, out = DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]
+    size, out = DTYPE_BYTES[problem.stored_dtype], DTYPE_BYTES[problem.out_dtype]
     streamed = 2 if k < problem.k else 1
     sums = ACCUMULATOR_BYTES if k < problem.k and problem.out_dtype != problem.acc_dtype else 0
     needed = streamed * k * (m + n) * size + m * n * (c_depth * out + sums)
@@ -208,7 +209,7 @@ def _grids(
     problem: MatmulProblem, target: Target, cols: int | None, block: tuple[int, int, int] | None
 ) -> Iterator[tuple[int, int]]:
     """Yield (columns, rows) without grids whose last row or column would have nothing to do."""
-    r, _, t = target.mmul[problem.dtype]
+    r, _, t = micro_tile(problem, target)
     least_m, least_n = (block[0], block[2]) if block else (r, t)
     some = (1, 2, 4, target.columns)
     for columns in (cols,) if cols else sorted({count for count in some if count <= target.columns}):
@@ -238,10 +239,10 @@ _LAUNCH_CYCLES = 200_000.0
 def _pairs(problem: MatmulProblem, target: Target, grid: tuple[int, int]) -> Iterator[tuple[float, int, int]]:
     """Yield (rough cycles, m, n) for the blocks worth a look on ``grid``."""
     columns, rows = grid
-    r, s, t = target.mmul[problem.dtype]
-    size = DTYPE_BYTES[problem.dtype]
+    r, s, t = micro_tile(problem, target)
+    size = DTYPE_BYTES[problem.stored_dtype]
     depth = round_up(problem.k, s)
-    macs = target.macs[f"{problem.dtype}_{problem.dtype}"] * columns * rows
+    macs = target.macs[f"{problem.stored_dtype}_{problem.dtype}"] * columns * rows
     # Bytes per cycle into the array: A enters through one column per core row, B through every column.
     a_port, b_port = 4.0 * min(rows, columns), 4.0 * columns
     for m in sizes(ceil_div(problem.m, rows), r):
@@ -315,8 +316,8 @@ def _near(size: int, unit: int, total: int) -> tuple[int, ...]:
 
 def deepest(problem: MatmulProblem, target: Target, m: int, n: int) -> int:
     """Return the largest block of K, in whole micro-tiles, that leaves A, B and C room in L1 (0: none)."""
-    _, s, _ = target.mmul[problem.dtype]
-    size, out = DTYPE_BYTES[problem.dtype], DTYPE_BYTES[problem.out_dtype]
+    _, s, _ = micro_tile(problem, target)
+    size, out = DTYPE_BYTES[problem.stored_dtype], DTYPE_BYTES[problem.out_dtype]
     sums = ACCUMULATOR_BYTES if problem.out_dtype != problem.acc_dtype else 0
     free = target.core.data_bytes - STACK_BYTES - STATIC_BYTES - m * n * (out + sums)
     longest = target.shim.wrap[0] * WORD // size
@@ -328,9 +329,9 @@ def _depths(problem: MatmulProblem, target: Target, m: int, n: int) -> Iterable[
 
     Blocks of K come in even numbers, see :func:`npukbuild.planner.scheme.even_or_one`.
     """
-    _, s, _ = target.mmul[problem.dtype]
+    _, s, _ = micro_tile(problem, target)
     whole = round_up(problem.k, s)
-    size = DTYPE_BYTES[problem.dtype]
+    size = DTYPE_BYTES[problem.stored_dtype]
     found: list[int] = []
     # The whole of K needs no accumulator beside C, and the operands may stay single-buffered.
     if whole * (m + n) * size < target.core.data_bytes:

@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import sys
-from importlib.metadata import EntryPoint
-from types import ModuleType
-
 import pytest
 
 from npukbuild.errors import RequestError
-from npukbuild.kernels import families, family
 from npukbuild.kernels.matmul import DTYPE_PAIRS, MatmulProblem
 
 
@@ -52,29 +47,7 @@ def test_the_abi_tells_padding_and_a_transposed_b() -> None:
     assert (c.shape, c.logical, c.direction, c.dtype) == ((16, 32), (3, 7), "out", "i32")
 
 
-def test_families_are_found_by_name() -> None:
-    assert families()[0] == "matmul"
-    assert family("matmul") is MatmulProblem
-    with pytest.raises(RequestError, match="unknown kernel family 'matmull'"):
-        family("matmull")
-
-
-def test_other_packages_bring_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Softmax:
-        family = "softmax"
-
-    module = ModuleType("somebody_elses_kernels")
-    module.Softmax = Softmax  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "somebody_elses_kernels", module)
-    entries = (
-        EntryPoint("softmax", "somebody_elses_kernels:Softmax", "npukbuild.families"),
-        EntryPoint("broken", "no_such_module_at_all:X", "npukbuild.families"),
-        EntryPoint("matmul", "somebody_elses_kernels:Softmax", "npukbuild.families"),
-    )
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: entries)
-    assert families() == ("matmul", "broken", "softmax")
-    found: object = family("softmax")
-    assert found is Softmax
-    assert family("matmul") is MatmulProblem, "our own families cannot be replaced"
-    with pytest.raises(RequestError, match="'broken' cannot be loaded"):
-        family("broken")
+def test_bfp16_matrices_are_bf16_in_memory() -> None:
+    problem = MatmulProblem(16, 16, 16, "bfp16")
+    assert problem.name == "matmul_bfp16_bf16_16x16x16"
+    assert {argument.dtype for argument in problem.abi(16, 16, 16).arguments} == {"bf16"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from npukbuild.kernels.matmul import B_LAYOUTS, DTYPE_PAIRS, MatmulProblem
+from npukbuild.kernels.matmul import B_LAYOUTS, DTYPE_PAIRS, MULTIPLIED, MatmulProblem
 from npukbuild.planner import plan_matmul
 from npukbuild.planner.limits import violations
 from npukbuild.targets import load_target, target_names
@@ -43,11 +43,16 @@ def problems(draw: st.DrawFn, largest: int) -> MatmulProblem:
     return MatmulProblem(m, k, n, dtype, out, draw(st.sampled_from(B_LAYOUTS)), shift)
 
 
+def _can_multiply(target: str, dtype: str) -> bool:
+    return MULTIPLIED[dtype] in load_target(target).mmul
+
+
 @settings(max_examples=30, deadline=None)
 @given(problem=problems(4096), target=st.sampled_from(TARGETS), data=st.data())
 def test_every_design_is_lowered_and_counted(
     problem: MatmulProblem, target: str, data: st.DataObject
 ) -> None:
+    assume(_can_multiply(target, problem.dtype))
     model = load_target(target)
     cols = data.draw(st.none() | st.integers(1, model.columns))
     plan = plan_matmul(problem, model, cols=cols)
@@ -72,6 +77,7 @@ def test_designs_compute_the_right_numbers(problem: MatmulProblem, target: str, 
 
 
 def _check_numbers(problem: MatmulProblem, target: str, folder: Path) -> None:
+    assume(_can_multiply(target, problem.dtype))
     plan = plan_matmul(problem, load_target(target))
     design, _ = lowered(plan)
     found = judgements(plan, design, folder)
@@ -86,10 +92,12 @@ def _check_numbers(problem: MatmulProblem, target: str, folder: Path) -> None:
 def test_every_type_and_layout_over_several_blocks(
     dtype: str, out: str, layout: str, target: str, tmp_path: Path
 ) -> None:
+    if not _can_multiply(target, dtype):
+        pytest.skip("AIE2P only")
     shift = 5 if out in ("i8", "i16") else 0
     problem = MatmulProblem(210, 150, 130, dtype, out, layout, shift)
     model = load_target(target)
-    r, s, t = model.mmul[dtype]
+    r, s, t = model.mmul[MULTIPLIED[dtype]]
     plan = plan_matmul(problem, model, block=(4 * r, 4 * s, 4 * t))
     assert plan.scheme.k_blocks > 1
     design, _ = lowered(plan)

@@ -76,6 +76,12 @@ def test_more_columns_than_there_are() -> None:
     assert "--cols 4" in error.hint
 
 
+def test_bfp16_needs_aie2p() -> None:
+    plan_matmul(MatmulProblem(64, 64, 64, "bfp16"), load_target("npu2_1col"))
+    with pytest.raises(RequestError, match="npu1 cannot multiply bfp16"):
+        plan_matmul(MatmulProblem(64, 64, 64, "bfp16"), load_target("npu1"))
+
+
 @pytest.mark.parametrize("forced", [{"block": (0, 64, 64)}, {"cols": 0}])
 def test_sizes_that_are_none(forced: dict[str, object]) -> None:
     with pytest.raises(RequestError):
