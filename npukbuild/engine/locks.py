@@ -41,11 +41,9 @@ class Held:
 
     def release(self, *, remove: bool = False) -> None:
         """Let others have it; with ``remove`` the file goes too, and who waits on it opens a new one."""
-        with contextlib.suppress(OSError):
-            if remove:
+        if remove:
+            with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
-            else:
-                self.path.write_bytes(b"")
         self._lock.release()
 
 
@@ -61,7 +59,6 @@ def try_lock(path: Path) -> Held | None:
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0, is_singleton=False)
     try:
         lock.acquire(blocking=False)

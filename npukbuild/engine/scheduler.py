@@ -227,7 +227,13 @@ class Scheduler:
             return
         if len(self.outcomes) == len(self._graph.nodes):
             return
-        for finished in self._executor.wait(self._pause(), self._wake_read):
+        ended = self._executor.wait(self._pause(), self._wake_read)
+        # What others wait for is stored first, since they may be the longest chain; before the rest is stored the
+        # idle workers get new work.
+        ended.sort(key=lambda finished: not self._users[finished.name])
+        for finished in ended:
+            if not self._users[finished.name]:
+                self._start_some()
             self._finish(finished)
         self._take_answers()
         self._reporter.tick()

@@ -23,7 +23,7 @@ from npukbuild.engine.digest import digest_bytes, digest_file
 from npukbuild.engine.wire import DamagedError, OutputRecord, Result, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LAYOUT = "v1"
 FREE_FLOOR = 1 << 16
@@ -129,13 +129,12 @@ class LocalStore:
             return record
         with self._writing():
             place = self.content_path(record.digest)
-            place.parent.mkdir(exist_ok=True)
             if move:
-                path.replace(place)
+                _move(path, place)
             else:
                 part = self._part()
                 shutil.copyfile(path, part)
-                part.replace(place)
+                _move(part, place)
             self.counters.bytes_written += record.size
         return record
 
@@ -258,8 +257,7 @@ class LocalStore:
         part = self._part()
         try:
             part.write_bytes(data)
-            place.parent.mkdir(exist_ok=True)
-            part.replace(place)
+            _move(part, place)
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -267,7 +265,7 @@ class LocalStore:
         self.counters.bytes_written += len(data)
 
     @contextlib.contextmanager
-    def _writing(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -286,3 +284,12 @@ class LocalStore:
     def _touch(path: Path) -> None:
         with contextlib.suppress(OSError):
             os.utime(path)
+
+
+def _move(path: Path, place: Path) -> None:
+    """Rename, making the folder only when it is not there."""
+    try:
+        path.replace(place)
+    except FileNotFoundError:
+        place.parent.mkdir(exist_ok=True)
+        path.replace(place)
