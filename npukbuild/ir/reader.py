@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ _XDSL_ERRORS = (
     AssertionError,
     NotImplementedError,
     RecursionError,
+    MemoryError,
+    OverflowError,
 )
 """What xDSL raises for wrong text besides its own parse errors."""
 
@@ -164,6 +167,7 @@ def read_design(text: str, *, file: str | None = None) -> ModuleOp:
         DesignError: The text does not parse, has an operation we do not know, or breaks a rule that xDSL
             checks (types, terminators); names the line.
     """
+    _check_strings(text, file)
     parser: DesignParser | None = None
     try:
         parser = DesignParser(make_context(), text, file or "")
@@ -175,6 +179,20 @@ def read_design(text: str, *, file: str | None = None) -> ModuleOp:
         raise DesignError("the design cannot be read", where=where, why=_first_line(error)) from None
     _verify(module)
     return module
+
+
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+
+
+def _check_strings(text: str, file: str | None) -> None:
+    """Refuse a string without an end: xDSL's lexer would take exponential time to see it."""
+    if '"' not in text:
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        rest = _STRING.sub("", line).partition("//")[0] if '"' in line else ""
+        if '"' in rest:
+            where = str(Location(number, line.rfind('"') + 1, file))
+            raise DesignError("the design cannot be read", where=where, why="a string has no end")
 
 
 def position_in(text: str, offset: int) -> tuple[int, int]:
@@ -201,8 +219,6 @@ def _parse_failure(
 
 
 def _find_name(text: str, name: str) -> int:
-    import re
-
     found = re.search(rf"%{re.escape(name)}(?![\w$.-])", text)
     return found.start() if found else 0
 

@@ -276,7 +276,7 @@ def _check_use(state: State, tile: TileId, op: fifo_ops.FifoUseOp) -> None:
             loc,
             why=f"its {what} is {', '.join(str(one) for one in at)}",
         )
-    if op.size < 0:
+    if not 0 <= op.size <= _ABSURD:
         state.problems.error(f"{op.name} of {op.size} objects", loc)
     if state.link_of(op.fifo, tile) is not None:
         state.problems.error(f"core {tile} uses objectfifo {op.fifo}, which is linked on its tile", loc)

@@ -326,6 +326,12 @@ def test_the_quoted_generic_form() -> None:
             5,
             "99999999 objects",
         ),
+        ('%b = aie.buffer(%c) {sym_name = "' + "a" * 60 + "} : memref<4xi32>", 5, "a string has no end"),
+        (
+            "aie.objectfifo @f(%s, {%c}, 2 : i32) : !aie.objectfifo<memref<16xi32>>\naie.core(%c) {\n%v = aie.objectfifo.acquire @f(Consume, 99999999) : !aie.objectfifosubview<memref<16xi32>>\naie.end\n}",
+            7,
+            "99999999 objects",
+        ),
         ("aie.runtime_sequence(%n: i32) {}", 5, "argument n: i32 is not a memref"),
         ("%i = index.constant 3\n%j = index.frob %i", 6, "index.frob is not supported"),
     ],
