@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from npukbuild.cli.options import toolchain_options
 from npukbuild.cli.report import CHECK, error_lines, json_text, print_json
 from npukbuild.errors import BuildFailedError, NpukbuildError, RequestError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path), required=False)
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=None, help="Actions at once. [default: one per core]")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=None, help="Actions at once. [default: one per core]"
+)
 @click.option("--keep-going", is_flag=True, help="Build the other kernels when one fails.")
 @click.option("--filter", "filters", multiple=True, metavar="PATTERN",
               help="Only kernels whose TARGET/NAME matches, as in 'npu1/*512*'; may be repeated.")  # fmt: skip
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Build again what is in the cache.")
 @click.option("--remote", metavar="ADDRESS", help="Shared cache: a folder or http://HOST:PORT/.")
 @click.option("--workers", metavar="dask://HOST:PORT", help="Build on a cluster, see docs/farm.md.")
+@toolchain_options
 @click.option("--require-xclbin", is_flag=True, help="Fail when the toolchain is not installed.")
 @click.option("--list", "only_list", is_flag=True, help="List the kernels and build nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a manifest and build nothing.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npukbuild.cli.options import matmul_options, matmul_problem
+from npukbuild.cli.options import matmul_options, matmul_problem, toolchain_options
 from npukbuild.cli.report import CHECK, Progress, json_text
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @matmul_options
+@toolchain_options
+@click.option("--require-xclbin", is_flag=True, help="Fail when the toolchain is not installed.")
 @click.option(
     "--build-dir",
     type=click.Path(path_type=Path),
@@ -29,6 +31,7 @@ def matmul(
     block: tuple[int, int, int] | None,
     as_json: bool,
     build_dir: Path,
+    require_xclbin: bool,
     **options: Any,
 ) -> None:
     """Build and check C[M,N] = A[M,K] x B[K,N].
@@ -48,7 +51,9 @@ def matmul(
     matmul_problem(**options)
     request = {"family": "matmul", **options, "target": target, "cols": cols, "block": block}
     with Progress() as progress:
-        artifact, built = build_artifact(request, Options(build_dir), CHECK, progress=progress)
+        artifact, built = build_artifact(
+            request, Options(build_dir, require_xclbin=require_xclbin), CHECK, progress=progress
+        )
     report = make_report(artifact)
     said = json_text(report) if as_json else "\n".join(summary(report))
     click.echo(said)

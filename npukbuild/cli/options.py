@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -95,3 +96,26 @@ _MATMUL_OPTIONS: list[Callable[[F], F]] = [
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words."),
 ]
+
+
+def toolchain_options(command: F) -> F:
+    """Add --mlir-aie and --peano: an existing install instead of the pinned one.
+
+    They are other spellings of ``NPUKBUILD_MLIR_AIE`` and ``NPUKBUILD_PEANO``, which every process of a build
+    reads; the artifact records the toolchain that was used.
+    """
+    for name, words in (("peano", "Peano"), ("mlir-aie", "mlir_aie")):
+        command = click.option(
+            f"--{name}",
+            type=click.Path(exists=True, file_okay=False, resolve_path=True),
+            callback=_exported,
+            expose_value=False,
+            help=f"Use the {words} in this folder instead of the pinned one.",
+        )(command)
+    return command
+
+
+def _exported(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        assert parameter.name is not None
+        os.environ[f"NPUKBUILD_{parameter.name.upper()}"] = value
