@@ -56,6 +56,8 @@ def matmul(
         print_json(chosen.as_dict())
     else:
         click.echo("\n".join(explain(chosen)))
+        for warning in chosen.warnings:
+            click.echo(f"warning: {warning}", err=True)
 
 
 def explain(chosen: MatmulPlan) -> list[str]:

@@ -71,7 +71,7 @@ def _block_cannot_fit(
         why = arithmetic(doubled, target.core.data_bytes)
         leanest = Scheme(problem, target, *block, cols or 1, 1, "", 1)
         if ">" not in why:
-            why = violations(leanest)[0]
+            why = violations(leanest, static_bytes=0)[0]
         elif core_items(leanest) != doubled:
             details.append(
                 f"with one buffer where one can do: {arithmetic(core_items(leanest), target.core.data_bytes)}"
@@ -106,11 +106,10 @@ def nearest_blocks(problem: MatmulProblem, target: Target, block: Block, cols: i
     near = sorted(product(rows, depths, columns), key=lambda other: (_distance(block, other), other))
     found: list[Block] = []
     for other in near:
-        if (
-            other != block
-            and _may_fit(problem, target, other)
-            and search(problem, target, block=other, cols=cols)
-        ):
+        if other == block or not _may_fit(problem, target, other):
+            continue
+        best = search(problem, target, block=other, cols=cols)
+        if best and not violations(best[0][0]):
             found.append(other)
             if len(found) == NEAREST:
                 break
@@ -118,7 +117,7 @@ def nearest_blocks(problem: MatmulProblem, target: Target, block: Block, cols: i
 
 
 def _axis(size: int, unit: int) -> list[int]:
-    """Return the sizes to try: the neighbours of ``size`` in micro-tiles, then 1 and 1.5 times powers of two."""
+    """Return the sizes to try: neighbours of ``size`` in micro-tiles, then 1 and 1.5 times powers of two."""
     centre = max(unit, round_up(size, unit))
     found = {centre, max(unit, size // unit * unit), centre + unit, max(unit, centre - unit)}
     power = unit

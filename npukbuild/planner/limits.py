@@ -16,7 +16,6 @@ from npukbuild.planner.sequence import schedule
 from npukbuild.planner.streams import WORD
 
 if TYPE_CHECKING:
-    from npukbuild.planner.memory import Item
     from npukbuild.planner.scheme import Scheme
 
 HOST_BYTES = 2**31 - 1
@@ -37,13 +36,18 @@ class TileUse:
     locks: int
 
 
-def violations(scheme: Scheme) -> list[str]:
-    """Return every limit that ``scheme`` breaks, the memories first; empty means legal."""
+def violations(scheme: Scheme, *, static_bytes: int = STATIC_BYTES) -> list[str]:
+    """Return every limit that ``scheme`` breaks, the memories first; empty means legal.
+
+    Args:
+        scheme: What to check.
+        static_bytes: Room that has to be left behind the highest L1 buffer for the program's constants.
+    """
     found = shape_violations(scheme)
     if found:
         return found
     return [
-        *_memory_violations(scheme),
+        *_memory_violations(scheme, static_bytes),
         *_descriptor_violations(scheme),
         *_use_violations(scheme),
         *_host_violations(scheme),
@@ -75,18 +79,18 @@ def shape_violations(scheme: Scheme) -> list[str]:
     return found
 
 
-def _memory_violations(scheme: Scheme) -> list[str]:
+def _memory_violations(scheme: Scheme, static_bytes: int) -> list[str]:
     core, mem = scheme.target.core, scheme.target.mem
     items = core_items(scheme)
     found = []
     if sum(item.total for item in items) + STACK_BYTES > core.data_bytes:
         found.append(f"L1: {arithmetic(items, core.data_bytes)}")
     else:
-        room = static_room(_sizes(items), STACK_BYTES, core.data_bytes, core.banks)
-        if room < STATIC_BYTES:
+        room = room_for_constants(scheme)
+        if room < static_bytes:
             found.append(
                 f"L1: {arithmetic(items, core.data_bytes)}, but only {room:,} bytes are left behind the "
-                f"highest buffer for the program's constants ({STATIC_BYTES:,} needed)"
+                f"highest buffer for the program's constants ({static_bytes:,} needed)"
             )
     for column in range(scheme.columns):
         here = mem_items(scheme, column)
@@ -95,8 +99,11 @@ def _memory_violations(scheme: Scheme) -> list[str]:
     return found
 
 
-def _sizes(items: tuple[Item, ...]) -> list[int]:
-    return [item.bytes for item in items for _ in range(item.count)]
+def room_for_constants(scheme: Scheme) -> int:
+    """Return the bytes behind the highest L1 buffer, where the linker puts the program's constants."""
+    core = scheme.target.core
+    sizes = [item.bytes for item in core_items(scheme) for _ in range(item.count)]
+    return static_room(sizes, STACK_BYTES, core.data_bytes, core.banks)
 
 
 def _descriptor_violations(scheme: Scheme) -> list[str]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.planner.limits import tile_uses
+from npukbuild.planner.limits import room_for_constants, tile_uses
 from npukbuild.planner.memory import core_items, l1_bytes, l2_bytes, mem_items
 from npukbuild.planner.program import program_bytes
 from npukbuild.planner.ranking import predicted
-from npukbuild.planner.scheme import STACK_BYTES
+from npukbuild.planner.scheme import STACK_BYTES, STATIC_BYTES
 from npukbuild.planner.sequence import schedule, task_count
 
 if TYPE_CHECKING:
@@ -89,6 +89,19 @@ class MatmulPlan:
         """Kernel calls that the host makes: always one."""
         return 1
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legal but may surprise."""
+        room = room_for_constants(self.scheme)
+        if room >= STATIC_BYTES:
+            return ()
+        packed = self.scheme.target.core.data_bytes - self.l1_bytes
+        warning = (
+            f"only {room:,} bytes are left behind the highest L1 buffer for the program's constants: linking "
+            f"fails if the compiler makes any (aiecc --alloc-scheme=basic-sequential leaves {packed:,})"
+        )
+        return (warning,)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the content of plan.json."""
         scheme = self.scheme
@@ -117,6 +130,7 @@ class MatmulPlan:
             "memory": self._memory(),
             "tiles": self._tiles(),
             "prediction": self.prediction.as_dict(),
+            "warnings": list(self.warnings),
             "alternatives": [plan.outline() for plan in self.alternatives],
         }
 

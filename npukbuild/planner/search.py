@@ -12,8 +12,8 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from npukbuild.kernels.abi import DTYPE_BYTES
-from npukbuild.planner.limits import violations
-from npukbuild.planner.memory import core_items, static_room
+from npukbuild.planner.limits import room_for_constants, violations
+from npukbuild.planner.memory import l1_bytes
 from npukbuild.planner.ranking import by_choice, fastest_first, predicted
 from npukbuild.planner.scheme import (
     ACCUMULATOR_BYTES,
@@ -76,22 +76,41 @@ def search(
         cols: Only this many columns.
         count: How many to return at most.
     """
-    finder = _Finder(problem, target)
     grids = list(_grids(problem, target, cols, block))
     if block is not None:
-        for grid in grids:
-            finder.try_block(block, grid)
-    else:
-        for grid, pairs in _seeds(problem, target, grids):
-            for m, n in pairs:
-                finder.try_pair(m, n, grid)
-        finder.walk()
+        return _search_block(problem, target, block, grids, count)
+    finder = _Finder(problem, target)
+    for grid, pairs in _seeds(problem, target, grids):
+        for m, n in pairs:
+            finder.try_pair(m, n, grid)
+    finder.walk()
     legal = _legal(finder.found, count)
-    if not legal and block is None:
+    if not legal:
         for small in small_blocks(problem, target):
             for grid in grids:
                 finder.try_block(small, grid)
         legal = _legal(finder.found, count)
+    return legal
+
+
+def _search_block(
+    problem: MatmulProblem,
+    target: Target,
+    block: tuple[int, int, int],
+    grids: list[tuple[int, int]],
+    count: int,
+) -> list[Timed]:
+    """Search with a given block; only where nothing else is legal, without room for constants.
+
+    Our core functions have none, so such a design links unless the compiler makes some up; the plan warns.
+    """
+    legal: list[Timed] = []
+    for static_bytes in (STATIC_BYTES, 0):
+        if not legal:
+            finder = _Finder(problem, target, static_bytes)
+            for grid in grids:
+                finder.try_block(block, grid)
+            legal = _legal(finder.found, count, static_bytes)
     return legal
 
 
@@ -104,18 +123,18 @@ def small_blocks(problem: MatmulProblem, target: Target) -> Iterator[tuple[int, 
                 yield m, k, n
 
 
-def _legal(found: Iterable[Timed], count: int) -> list[Timed]:
+def _legal(found: Iterable[Timed], count: int, static_bytes: int = STATIC_BYTES) -> list[Timed]:
     """Return the first ``count`` legal schemes: the one worth its cores, then the others by time."""
     ordered = fastest_first(found)
     legal: list[Timed] = []
     for entry in by_choice(ordered):
-        if not violations(entry[0]):
+        if not violations(entry[0], static_bytes=static_bytes):
             legal.append(entry)
             break
     for entry in ordered:
         if len(legal) >= count:
             break
-        if entry not in legal and not violations(entry[0]):
+        if entry not in legal and not violations(entry[0], static_bytes=static_bytes):
             legal.append(entry)
     return legal
 
@@ -123,8 +142,9 @@ def _legal(found: Iterable[Timed], count: int) -> list[Timed]:
 class _Finder:
     """Schemes tried so far, each timed once."""
 
-    def __init__(self, problem: MatmulProblem, target: Target) -> None:
+    def __init__(self, problem: MatmulProblem, target: Target, static_bytes: int = STATIC_BYTES) -> None:
         self._problem = problem
+        self._static_bytes = static_bytes
         self._target = target
         self._times: dict[tuple[int, int, int, int, int, str, int], Timed | None] = {}
 
@@ -176,29 +196,28 @@ class _Finder:
     def _time(
         self, block: tuple[int, int, int], grid: tuple[int, int], resident: Resident, c_depth: int
     ) -> Timed | None:
-        if not _may_fit(self._problem, self._target, block, c_depth):
+        if not _may_fit(self._problem, self._target, block, c_depth, self._static_bytes):
             return None
         scheme = Scheme(self._problem, self._target, *block, *grid, resident, c_depth)
-        return (scheme, predicted(scheme, fewest_tasks(scheme))) if _fits(scheme) else None
+        return (
+            (scheme, predicted(scheme, fewest_tasks(scheme))) if _fits(scheme, self._static_bytes) else None
+        )
 
 
-def _may_fit(problem: MatmulProblem, target: Target, block: tuple[int, int, int], c_depth: int) -> bool:
+def _may_fit(
+    problem: MatmulProblem, target: Target, block: tuple[int, int, int], c_depth: int, static_bytes: int
+) -> bool:
     """Say whether a block could fit L1, from its sizes alone; most of those tried cannot."""
     m, k, n = block
     size, out = DTYPE_BYTES[problem.stored_dtype], DTYPE_BYTES[problem.out_dtype]
     streamed = 2 if k < problem.k else 1
     sums = ACCUMULATOR_BYTES if k < problem.k and problem.out_dtype != problem.acc_dtype else 0
     needed = streamed * k * (m + n) * size + m * n * (c_depth * out + sums)
-    return needed + STACK_BYTES + STATIC_BYTES <= target.core.data_bytes
+    return needed + STACK_BYTES + static_bytes <= target.core.data_bytes
 
 
-def _fits(scheme: Scheme) -> bool:
-    core = scheme.target.core
-    items = core_items(scheme)
-    if sum(item.total for item in items) + STACK_BYTES + STATIC_BYTES > core.data_bytes:
-        return False
-    sizes = [item.bytes for item in items for _ in range(item.count)]
-    return static_room(sizes, STACK_BYTES, core.data_bytes, core.banks) >= STATIC_BYTES
+def _fits(scheme: Scheme, static_bytes: int) -> bool:
+    return l1_bytes(scheme) <= scheme.target.core.data_bytes and room_for_constants(scheme) >= static_bytes
 
 
 def _same_grid(one: Scheme, other: Scheme) -> bool:

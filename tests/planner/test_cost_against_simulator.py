@@ -28,7 +28,7 @@ NUMPY: dict[str, Any] = {
     "f32": np.float32,
     "bf16": ml_dtypes.bfloat16,
 }
-SIZES = (64, 96, 128, 200, 256, 384, 512, 640, 768, 1024)
+SIZES = (64, 128, 192, 256, 384, 512, 640, 768, 1024)
 
 
 def times(folder: Path, device: str, problem: MatmulProblem) -> tuple[float, float]:

@@ -83,6 +83,16 @@ def test_a_forced_block_is_used() -> None:
     lowered(plan)
 
 
+def test_a_forced_block_may_leave_no_room_for_constants_but_says_so() -> None:
+    problem = Problem(512, 512, 512)
+    plan = plan_matmul(problem, load_target("npu1"), block=(64, 64, 64))
+    assert plan.l1_bytes == 60_672
+    (warning,) = plan.warnings
+    assert "only 0 bytes are left behind the highest L1 buffer" in warning
+    lowered(plan)
+    assert not plan_matmul(problem, load_target("npu1")).warnings
+
+
 def test_candidates_come_with_the_plan() -> None:
     plan = plan_matmul(Problem(512, 512, 512), load_target("npu1"), candidates=5)
     assert len(plan.alternatives) == 4
