@@ -15,7 +15,7 @@ from pathlib import Path
 from npukbuild.errors import NpukbuildError
 from npukbuild.kernels.matmul import MatmulProblem
 from npukbuild.planner import plan_matmul
-from npukbuild.planner.cost.designs import clock_kind, clock_of
+from npukbuild.planner.cost.designs import clock_kind, clock_of, is_emulated
 from npukbuild.planner.cost.table import GemmRow, read_table
 from npukbuild.targets import Target, load_target
 from npukbuild.targets.timing import gemm_timing, launch_us
@@ -26,7 +26,7 @@ HEADLINES = (
     ("npu1", "i8", "i8", 6.76),
     ("npu1", "bf16", "bf16", 3.14),
     ("npu2", "i8", "i8", 38.05),
-    ("npu2", "bf16", "bf16", 14.71),
+    ("npu2", "bfp16", "bf16", 14.71),
 )
 """Most TOPS published at any size, at 1.0 GHz (npu1) and 1.8 GHz (npu2): arXiv 2512.13282 sec. 5."""
 
@@ -56,7 +56,12 @@ def roofline_tops(
 ) -> float:
     """Return the target's ceiling: its multiply peak, or DDR if every matrix crossed exactly once."""
     timing = gemm_timing(target)
-    peak = 2e-3 * target.macs[f"{dtype}_{dtype}"] * target.cores * timing.clock_ghz
+    peak = (
+        2e-3
+        * target.macs["bf16_bfp16" if dtype == "bfp16" else f"{dtype}_{dtype}"]
+        * target.cores
+        * timing.clock_ghz
+    )
     m, k, n = size
     once = (m * k + k * n) * in_bytes + m * n * out_bytes
     return min(peak, 2e-3 * m * k * n / once * timing.ddr.total_gbs)
@@ -84,9 +89,10 @@ def run(table: Path = TABLE) -> list[Row]:
     for row in best.values():
         assert row.size is not None
         layout = row.b_layout if row.b_layout in ("row", "col") else "row"
+        dtype = "bfp16" if is_emulated(row) else row.dtype_in
         made = _row(
             row.device,
-            row.dtype_in,
+            dtype,
             row.dtype_out,
             row.size,
             layout,
@@ -126,7 +132,7 @@ def _row(
     if kind is not None:
         total += launch_us(target, kind) - plan.prediction.launch_us
     estimated = 2e-6 * problem.macs / total
-    width = {"i8": 1.0, "i16": 2.0, "bf16": 2.0, "i32": 4.0, "f32": 4.0}
+    width = {"i8": 1.0, "i16": 2.0, "bf16": 2.0, "bfp16": 2.0, "i32": 4.0, "f32": 4.0}
     ceiling = roofline_tops(target, dtype, size, width[problem.out_dtype], width[dtype])
     name = f"{device} {dtype}>{problem.out_dtype} {'x'.join(map(str, size))}"
     return Row(

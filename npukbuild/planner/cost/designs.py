@@ -225,6 +225,11 @@ def _repeats(row: GemmRow) -> int:
     return int(times[1]) if times else 1
 
 
+def is_emulated(row: GemmRow) -> bool:
+    """Whether the row multiplies bf16 through BFP16 emulation."""
+    return _input_type(row, rule_of(row.design)) == "bf16_bfp16"
+
+
 def _input_type(row: GemmRow, rule: DesignRule) -> str:
     """The type as the kernel constants name it; mlir-aie's single-core example defaults to i16."""
     if row.dtype_in == "bf16" and rule.emulated and row.device.startswith("npu2"):

@@ -10,6 +10,7 @@ from npukbuild.planner.cost.designs import (
     block_of,
     clock_of,
     default_array,
+    is_emulated,
     is_kernel_alone,
     kernel_of,
     reason_of,
@@ -136,7 +137,7 @@ def planned(row: GemmRow) -> Planned | None:
     try:
         problem = MatmulProblem(
             *row.size,
-            dtype=row.dtype_in,
+            dtype="bfp16" if is_emulated(row) else row.dtype_in,
             out_dtype=row.dtype_out,
             b_layout="col" if row.b_layout == "col" else "row",
         )

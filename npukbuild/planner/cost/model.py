@@ -67,8 +67,7 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     call = _call_cycles(timing, shape, compiler)
     per_block = _block_overhead(timing, shape)
     compute_us = blocks * (steps * call + per_block) * cycle_us
-    stream = _step_stream_cycles(timing, shape)
-    stream_us = blocks * steps * stream * cycle_us
+    stream_us = _stream_cycles(timing, shape, row_blocks, col_blocks, steps) * cycle_us
     traffic = _ddr(timing, shape, clock, (row_blocks, col_blocks), (cores_m, cores_n))
     tasks = shape.tasks if shape.tasks is not None else 3 * shape.cols * row_blocks
     sequence_us = tasks * timing.task_us
@@ -77,7 +76,8 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     bound = max(parts, key=parts.__getitem__)
     # The last column's A and B start when the sequence has come to them.
     issue_us = min(tasks, 3 * shape.cols) * timing.task_us
-    fill_us = issue_us + traffic.first_us + stream * cycle_us
+    ends = _end_stream_cycles(timing, shape) * cycle_us
+    fill_us = issue_us + traffic.first_us + ends
     if not shape.serial_blocks:
         fill_us += traffic.drain_us
     serial_us = _serial(timing, shape, traffic, blocks, clock)
@@ -124,9 +124,28 @@ def _block_overhead(timing: GemmTiming, shape: GemmShape) -> float:
     return cycles
 
 
-def _step_stream_cycles(timing: GemmTiming, shape: GemmShape) -> float:
-    """Cycles to bring one step's A and B into L1: each has a channel of its own."""
-    return max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in) / timing.stream_bytes
+def _stream_cycles(
+    timing: GemmTiming, shape: GemmShape, row_blocks: int, col_blocks: int, steps: int
+) -> float:
+    """Cycles to bring A and B into L1, each through a channel of its own.
+
+    Every step brings a block of each, unless one holds the whole of K and is read less often than it is used:
+    then it stays in L1 meanwhile.
+    """
+    a_passes = b_passes = row_blocks * col_blocks * steps
+    if steps == 1 and shape.a_reads is not None:
+        a_passes = row_blocks * min(col_blocks, shape.a_reads)
+    if steps == 1 and shape.b_reads is not None:
+        b_passes = col_blocks * min(row_blocks, shape.b_reads)
+    elements = max(a_passes * shape.m, b_passes * shape.n) * shape.k
+    return elements * element_bytes(shape.dtype_in) / timing.stream_bytes
+
+
+def _end_stream_cycles(timing: GemmTiming, shape: GemmShape) -> float:
+    """Cycles of the first blocks of A and B into L1, and of the last block of C out of it."""
+    first = max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in)
+    last = 0.0 if shape.serial_blocks else shape.m * shape.n * element_bytes(shape.dtype_out)
+    return (first + last) / timing.stream_bytes
 
 
 def _ddr(
@@ -147,17 +166,25 @@ def _ddr(
     )
     channels = shape.cols
     b_channels = channels if shape.serial_blocks else min(channels, cores_n)
-    a_us = bytes_a / (run_a * min(channels, cores_m)) * run_ns(ddr, run_a, row_a, clock) * 1e-3
-    b_us = bytes_b / (run_b * b_channels) * run_ns(ddr, run_b, row_b, clock) * 1e-3
-    c_us = bytes_c / (run_c * channels) * run_ns(ddr, run_c, row_c, clock) * 1e-3
-    reads = (a_us**ddr.share + b_us**ddr.share) ** (1.0 / ddr.share)
+    # Microseconds per byte of each matrix, on all the channels that carry it.
+    a_us = run_ns(ddr, run_a, row_a, clock) / (run_a * min(channels, cores_m)) * 1e-3
+    b_us = run_ns(ddr, run_b, row_b, clock) / (run_b * b_channels) * 1e-3
+    c_us = run_ns(ddr, run_c, row_c, clock) / (run_c * channels) * 1e-3
+    port_us = 1e-3 / (channels * ddr.port_bytes * clock)
+
+    def read_us(of_a: float, of_b: float) -> float:
+        shared: float = ((of_a * a_us) ** ddr.share + (of_b * b_us) ** ddr.share) ** (1.0 / ddr.share)
+        return max(shared, (of_a + of_b) * port_us)
+
     total = bytes_a + bytes_b + bytes_c
-    port_us = (bytes_a + bytes_b) / (channels * ddr.port_bytes * clock) * 1e-3
-    reads = max(reads, port_us)
-    busy = max(reads, c_us, total / ddr.total_gbs * 1e-3)
-    blocks = row_blocks * col_blocks
-    stages = blocks * ceil(shape.K / (shape.k_run or shape.k))
-    return _Traffic(busy_us=busy, bytes_total=total, first_us=reads / stages, drain_us=c_us / blocks)
+    busy = max(read_us(bytes_a, bytes_b), bytes_c * c_us, total / ddr.total_gbs * 1e-3)
+    depth = min(shape.K, shape.k_run or shape.k) * size
+    first = read_us(
+        depth * shape.m * cores_m if bytes_a else 0.0, depth * shape.n * cores_n if bytes_b else 0.0
+    )
+    return _Traffic(
+        busy_us=busy, bytes_total=total, first_us=first, drain_us=bytes_c * c_us / (row_blocks * col_blocks)
+    )
 
 
 def _a_run(shape: GemmShape, size: float) -> tuple[float, float]:
