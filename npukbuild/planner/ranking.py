@@ -20,7 +20,7 @@ LAUNCH_SHARE = 0.5
 """A call whose work one column gets done within this part of its launch is dominated by the launch: one
 column does it, on the fewest cores that do, and the rest of the array is left to others."""
 
-CLOSE = 1.02
+CLOSE = 1.05
 """Times of launch-bound calls that differ by less are taken as equal; the simpler plan wins."""
 
 PADDING = 1.02
