@@ -2,8 +2,9 @@
 
     python -m benchmarks.engine
 
-Every row is a ratio of medians measured in turn on this machine, with the bound it should stay below (or, for the two
-workers, above). The kernels' steps are replaced by small real commands where only the engine is measured.
+Every row is a ratio of medians measured in turn on this machine, with the bound it should stay below (or,
+for the two workers, above). The kernels' steps are replaced by small real commands where only the engine is
+measured.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def start_up(bench: Bench) -> list[Row]:
 def against_ccache(bench: Bench) -> list[Row]:
     if not (shutil.which("ccache") and shutil.which("g++")):
         return []
-    (bench.folder / "one.cc").write_text("#include <vector>\nint f(std::vector<int> v) { return v.size(); }\n")
+    (bench.folder / "one.cc").write_text(
+        "#include <vector>\nint f(std::vector<int> v) { return v.size(); }\n"
+    )
     cached = bench.call(["ccache", "g++", "-c", "one.cc", "-o", "one.o"])
     cached()
     hit = bench.call([*PROGRAM, "matmul", "--m", "64", "--n", "512"])
@@ -120,8 +123,8 @@ def against_ccache(bench: Bench) -> list[Row]:
 def fake_build(bench: Bench, count: int) -> Path:
     """A folder in which ``count`` kernels stand built and stamped, with this machine's real dependencies.
 
-    One kernel is built for real. The others are copies of its artifact, in the stamp as in the build folder: what an
-    unchanged build does is to compare the stamp's files, and there are as many as after a real build.
+    One kernel is built for real. The others are copies of its artifact, in the stamp as in the build folder:
+    what an unchanged build does is to compare the stamp's files, and there are as many as after a real build.
     """
     from npukbuild.engine import stamp
 
@@ -175,7 +178,15 @@ def against_ninja(bench: Bench) -> list[Row]:
             ninja = bench.call(["ninja"], place)
             ninja()
             base, python, own = medians([ninja, bench.python(), ours], 15)
-            rows.append(Row("unchanged manifest of 200 kernels", own, "ninja's no-op + python -c pass", base + python, 3))
+            rows.append(
+                Row(
+                    "unchanged manifest of 200 kernels",
+                    own,
+                    "ninja's no-op + python -c pass",
+                    base + python,
+                    3,
+                )
+            )
         else:
             (own,) = medians([ours], 7)
             rows.append(Row(f"unchanged manifest of {count} kernels", own, "a second", 1000.0, 1))
@@ -222,7 +233,10 @@ def overhead(bench: Bench) -> list[Row]:
     count, command = 200, "echo @ > out"
     place = bench.folder / "script"
     place.mkdir()
-    lines = [f"mkdir d{index}; (cd d{index}; /bin/sh -c '{command.replace('@', str(index))}')" for index in range(count)]
+    lines = [
+        f"mkdir d{index}; (cd d{index}; /bin/sh -c '{command.replace('@', str(index))}')"
+        for index in range(count)
+    ]
     (place / "all.sh").write_text("\n".join(lines) + "\n")
     script, ours = [], []
     for _ in range(5):
@@ -244,12 +258,22 @@ def two_workers(bench: Bench) -> list[Row]:
         one.append(engine_seconds(bench, 1, 12, script))
         two.append(engine_seconds(bench, 2, 12, script))
     slow, fast = statistics.median(one) * 1000, statistics.median(two) * 1000
-    plain = [bench.call(["xargs", "-a", "many", "-I", "@", "-P", str(jobs), "/bin/sh", "-c", script]) for jobs in (1, 2)]
+    plain = [
+        bench.call(["xargs", "-a", "many", "-I", "@", "-P", str(jobs), "/bin/sh", "-c", script])
+        for jobs in (1, 2)
+    ]
     (bench.folder / "many").write_text("\n".join(map(str, range(12))) + "\n")
     serial, parallel = medians(plain, 3)
     return [
         Row("one worker's time for independent actions", slow, "two workers'", fast, 1.8, least=True),
-        Row("  what this machine gives at the moment: xargs -P 1", serial, "xargs -P 2", parallel, 1.0, least=True),
+        Row(
+            "  what this machine gives at the moment: xargs -P 1",
+            serial,
+            "xargs -P 2",
+            parallel,
+            1.0,
+            least=True,
+        ),
     ]
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from npukbuild.cli.report import print_json
+
+if TYPE_CHECKING:
+    from npukbuild.engine.evict import Usage
+    from npukbuild.engine.store import LocalStore
 
 
 @click.group()
@@ -69,13 +75,13 @@ def verify(as_json: bool) -> None:
         click.echo(f"{found['checked']:,} entries checked, {found['damaged']:,} damaged and removed")
 
 
-def _open():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the class is imported late
+def _open() -> LocalStore:
     from npukbuild.engine.store import LocalStore, default_cache_dir
 
     return LocalStore(default_cache_dir(), lambda text: click.echo(text, err=True))
 
 
-def _removed(left, *, as_json: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _removed(left: Usage, *, as_json: bool) -> None:
     from npukbuild.engine.progress import size
 
     if as_json:

@@ -46,8 +46,8 @@ Input = FileInput | TextInput | OutputOf
 class Tool:
     """A program, or a part of npukbuild, that an action is made with.
 
-    ``identity`` is a digest of the tool's content, never of its time stamp or place, and the only part that goes
-    into a key. ``version`` is for people.
+    ``identity`` is a digest of the tool's content, never of its time stamp or place, and the only part that
+    goes into a key. ``version`` is for people.
 
     Attributes:
         files: Path here -> digest of every file that the identity was taken of.
@@ -72,8 +72,8 @@ class Action:
     """One step: a command line, or a function of npukbuild by its name, from inputs to outputs.
 
     It runs in a fresh, private work folder that holds its inputs, and nothing else is promised to exist. In
-    ``command`` and ``search`` the token ``{name}`` stands for the folder or tool that the context calls ``name``;
-    keys see the token, never the path behind it.
+    ``command`` and ``search`` the token ``{name}`` stands for the folder or tool that the context calls
+    ``name``; keys see the token, never the path behind it.
 
     Args:
         kind: The kind of step: ``render``, ``check``, ``host-compile``. Costs are learned per kind and label.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from npukbuild.engine.roots import Roots
 
-# `#include <x>`, `#include_next "x"`, `#embed "x"` and `__has_include(<x>)` alike: each asks which file has a name.
+# `#include <x>`, `#include_next "x"`, `#embed "x"` and `__has_include(<x>)` alike: each asks which file has
+# a name.
 _INCLUDE = re.compile(rb'(?:#[ \t]*(?:include(?:_next)?|import|embed)[ \t]*|__has_include(?:_next)?[ \t]*\([ \t]*)'
                       rb'(?:"([^"\n]+)"|<([^>\n]+)>)')  # fmt: skip
 
@@ -52,10 +53,10 @@ class Found:
 class HeaderSearch:
     """Finds out, for the files a compiler read, every place where another file would have been read instead.
 
-    A depfile says which header was found. That is half of the truth: a header that appears later in a folder that
-    is searched *earlier* would be found instead. So every spelling in every file read is searched for again, and
-    the places passed on the way are remembered as "no file here". Files in inactive branches count too, which
-    costs at most a needless rebuild.
+    A depfile says which header was found. That is half of the truth: a header that appears later in a folder
+    that is searched *earlier* would be found instead. So every spelling in every file read is searched for
+    again, and the places passed on the way are remembered as "no file here". Files in inactive branches
+    count too, which costs at most a needless rebuild.
     """
 
     def __init__(self, roots: Roots) -> None:
@@ -66,7 +67,8 @@ class HeaderSearch:
         """Return what was found and what was searched for in vain.
 
         Args:
-            files: Paths that the depfile lists; those inside ``work`` are declared inputs and are only scanned.
+            files: Paths that the depfile lists; those inside ``work`` are declared inputs and are only
+                scanned.
             search: Folders of the search path, in order, as paths of this machine.
             work: The work folder.
         """

@@ -1,10 +1,11 @@
 """Content digests of files, with a memo that fails closed.
 
-Reading a file to hash it is the rule. For a file that has not been touched for a while the memo answers from its
-stat signature: size, modification time, **status change time**, inode and device. No program can set the status
-change time, so a file rewritten with the same size and an old modification time has another signature. A file
-whose status changed less than ``QUIET_SECONDS`` before it was hashed is never answered from the memo, because a
-second write within one tick of the file system's clock would leave the signature as it is.
+Reading a file to hash it is the rule. For a file that has not been touched for a while the memo answers from
+its stat signature: size, modification time, **status change time**, inode and device. No program can set the
+status change time, so a file rewritten with the same size and an old modification time has another
+signature. A file whose status changed less than ``QUIET_SECONDS`` before it was hashed is never answered
+from the memo, because a second write within one tick of the file system's clock would leave the signature as
+it is.
 """
 
 from __future__ import annotations

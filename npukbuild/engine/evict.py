@@ -1,8 +1,8 @@
 """The store's size: counting, evicting what was used longest ago, clearing, verifying.
 
-Every running build holds a lease, a locked file whose time stamp is the build's start. Everything that a build
-uses is touched when it is used, so whatever was touched after the start of the oldest running build may be in use
-and is never removed.
+Every running build holds a lease, a locked file whose time stamp is the build's start. Everything that a
+build uses is touched when it is used, so whatever was touched after the start of the oldest running build
+may be in use and is never removed.
 """
 
 from __future__ import annotations

@@ -70,13 +70,17 @@ def _verified(blob: Blob) -> bytes:
         data = blob.path.read_bytes()
     except OSError as error:
         raise CacheError(
-            f"content {blob.record.digest[:12]} is gone from the cache", why=str(error), hint="run the build again"
+            f"content {blob.record.digest[:12]} is gone from the cache",
+            why=str(error),
+            hint="run the build again",
         ) from error
     if digest_bytes(data) != blob.record.digest:
         if not blob.kept:
             raise FolderError(f"{blob.path} changed while it was being built", hint="run the build again")
         blob.path.unlink(missing_ok=True)
-        raise CacheError(f"content {blob.record.digest[:12]} in the cache is damaged", hint="run the build again")
+        raise CacheError(
+            f"content {blob.record.digest[:12]} in the cache is damaged", hint="run the build again"
+        )
     return data
 
 
@@ -158,9 +162,9 @@ def collect(
     states: dict[str, str] = {}
     steady = True
     for name in found.names:
-        path = roots.expand(name)
-        states[name] = digests.state(path)
-        steady = steady and _before(path, started)
+        place = roots.expand(name)
+        states[name] = digests.state(place)
+        steady = steady and _before(place, started)
     return Collected(outputs, states, steady)
 
 
@@ -176,10 +180,12 @@ def failure(action: Action, reply: Reply, folder: Path) -> NpukbuildError | None
     error = reply.error
     if error and "class" in error:
         kind = getattr(errors, str(error["class"]), NpukbuildError)
-        return kind(  # type: ignore[no-any-return]
+        raised = kind(
             error["what"], where=error.get("where"), why=error.get("why"), hint=error.get("hint"),
             details=error.get("details") or (),
         )  # fmt: skip
+        assert isinstance(raised, NpukbuildError)
+        return raised
     if reply.returncode == 0 and not reply.timed_out:
         return None
     if reply.timed_out:

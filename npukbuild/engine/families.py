@@ -39,8 +39,8 @@ class Field:
 class Family:
     """A family: its fields, and a function ``request -> plan`` by the name ``module:function``.
 
-    ``normal`` is a function ``request -> (kernel name, request)`` that fills in what was left out, so that equal
-    requests look equal; it does not plan, and refuses contradictions with a RequestError.
+    ``normal`` is a function ``request -> (kernel name, request)`` that fills in what was left out, so that
+    equal requests look equal; it does not plan, and refuses contradictions with a RequestError.
     """
 
     name: str
@@ -58,8 +58,19 @@ MATMUL = Family(
         Field("k", "size", "columns of A, rows of B", default=64),
         Field("n", "size", "columns of B and C", required=True),
         Field("dtype", "name", "type of A and B", default="bf16", choices=("bf16", "bfp16", "i8", "i16")),
-        Field("out_dtype", "name", "type of C; by default that of A", choices=("bf16", "f32", "i8", "i16", "i32")),
-        Field("b_layout", "name", "B row-major (row) or given transposed (col)", default="row", choices=("row", "col")),
+        Field(
+            "out_dtype",
+            "name",
+            "type of C; by default that of A",
+            choices=("bf16", "f32", "i8", "i16", "i32"),
+        ),
+        Field(
+            "b_layout",
+            "name",
+            "B row-major (row) or given transposed (col)",
+            default="row",
+            choices=("row", "col"),
+        ),
         Field("shift", "number", "right shift of i8 and i16 results", default=0),
         Field("cols", "size", "use exactly this many columns of the array"),
         Field("block", "block", "use exactly this block (m, k, n) per core"),

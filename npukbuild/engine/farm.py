@@ -1,9 +1,9 @@
 """Actions on several machines: a Dask cluster runs them, the shared store carries their content.
 
-The builder keeps the graph, the keys and the decisions. A worker gets one action with the digests of its inputs,
-fetches these from the shared store, runs the action as it would run here, and stores the outputs; only digests
-travel through the cluster. A worker whose tools or sources are not the builder's refuses, since its results would
-belong to other keys. Dask gives the actions of a lost worker to another one.
+The builder keeps the graph, the keys and the decisions. A worker gets one action with the digests of its
+inputs, fetches these from the shared store, runs the action as it would run here, and stores the outputs;
+only digests travel through the cluster. A worker whose tools or sources are not the builder's refuses, since
+its results would belong to other keys. Dask gives the actions of a lost worker to another one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def open_farm(address: str, session: Session, roots: Roots) -> FarmExecutor:
             hint="give --remote FOLDER or --remote http://HOST:PORT/, or set NPUKBUILD_REMOTE_CACHE",
         )
     if not session.remote.open or session.remote.read_only:
-        raise CacheError(f"the shared cache at {session.remote.where} cannot be written or was found dead just now")
+        raise CacheError(
+            f"the shared cache at {session.remote.where} cannot be written or was found dead just now"
+        )
     return FarmExecutor(_connect(address), session.remote, roots, session.digests)
 
 
@@ -70,7 +72,8 @@ def _connect(address: str) -> Any:
             "building on a cluster needs the farm extra", hint="pip install 'npukbuild[farm]'"
         ) from None
     try:
-        client = Client(f"tcp://{address.removeprefix(SCHEME).rstrip('/')}", timeout=WAIT_SECONDS)
+        make: Any = Client
+        client = make(f"tcp://{address.removeprefix(SCHEME).rstrip('/')}", timeout=WAIT_SECONDS)
         client.wait_for_workers(1, timeout=WAIT_SECONDS)
     except (OSError, TimeoutError) as error:
         raise ToolError(
@@ -106,7 +109,8 @@ class FarmExecutor:
 
     def has_room(self, action: Action) -> bool:
         """Say whether the cluster should get one more job; a few are queued so that no worker waits."""
-        return len(self._running) < _QUEUED_PER_SLOT * max(1, sum(self._client.nthreads().values()))
+        threads = sum(int(count) for count in self._client.nthreads().values())
+        return len(self._running) < _QUEUED_PER_SLOT * max(1, threads)
 
     def start(self, job: Job) -> None:
         """Bring the inputs to the shared store and submit the action."""
@@ -120,10 +124,17 @@ class FarmExecutor:
                 self._check_sent(digest is not None)
                 inputs[name] = (str(digest), False)
         ticket = Ticket(
-            job.action, inputs, self._remote.where, tuple((tool.name, tool.identity) for tool in job.action.tools)
+            job.action,
+            inputs,
+            self._remote.where,
+            tuple((tool.name, tool.identity) for tool in job.action.tools),
         )
         future = self._client.submit(
-            run_ticket, ticket.as_dict(), pure=False, retries=RETRIES, resources=dict(job.action.resources) or None
+            run_ticket,
+            ticket.as_dict(),
+            pure=False,
+            retries=RETRIES,
+            resources=dict(job.action.resources) or None,
         )
         self._running[job.name] = (job, future)
         future.add_done_callback(lambda _future: self._ended(job.name))

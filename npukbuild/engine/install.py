@@ -36,7 +36,11 @@ def failed_folder(place: Path) -> Path:
 
 
 def install(
-    place: Path, kernel: KernelRequest, nodes: Iterable[Node], outcomes: Mapping[str, Outcome], digests: FileDigests
+    place: Path,
+    kernel: KernelRequest,
+    nodes: Iterable[Node],
+    outcomes: Mapping[str, Outcome],
+    digests: FileDigests,
 ) -> dict[str, str]:
     """Make ``place`` hold the results of ``kernel``; return path -> SHA-256 of its files.
 

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from npukbuild.simulator.hostcc import HostCompiler
 
 _STEPS = "npukbuild.engine.steps"
-_PLANNING = ("errors.py", "targets", "kernels", "planner", "render.py", "engine/steps.py", "engine/families.py")
+_PLANNING = (
+    "errors.py",
+    "targets",
+    "kernels",
+    "planner",
+    "render.py",
+    "engine/steps.py",
+    "engine/families.py",
+)
 _READING = ("errors.py", "targets", "ir", "engine/steps.py")
 _RUNNING = (
     "errors.py", "targets", "kernels", "planner", "ir", "simulator", "smoke", "engine/steps.py", "engine/families.py",
@@ -184,7 +192,12 @@ def system_folders(command: tuple[str, ...]) -> tuple[str, ...]:
     try:
         said = subprocess.run(
             [*command, "-x", "c++", "-E", "-v", "/dev/null"],
-            capture_output=True, text=True, timeout=60, check=False, errors="replace", env=_plain_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            errors="replace",
+            env=_plain_environment(),
         ).stderr
     except (OSError, subprocess.SubprocessError):
         return ()

@@ -15,8 +15,8 @@ def encode(value: Any) -> bytes:
     """Return the canonical bytes of ``value``.
 
     Args:
-        value: None, bool, int, float, str, bytes, or lists, tuples and str-keyed mappings of these. A mapping's
-            order does not count, a sequence's does. 1, 1.0, True and "1" are four different values.
+        value: None, bool, int, float, str, bytes, or lists, tuples and str-keyed mappings of these. A
+            mapping's order does not count, a sequence's does. 1, 1.0, True and "1" are four different values.
 
     Raises:
         TypeError: The value, or one inside it, has another type. A set or an arbitrary object would bring the

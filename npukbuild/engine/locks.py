@@ -1,7 +1,7 @@
 """Locks between processes: released by the kernel when a process dies, tried rather than spun on.
 
-They rest on ``filelock``, that is flock(2): a process killed with SIGKILL holds nothing. The scheduler tries a lock
-and does other work until the next try; only :func:`hold` waits, asleep between tries.
+They rest on ``filelock``, that is flock(2): a process killed with SIGKILL holds nothing. The scheduler tries
+a lock and does other work until the next try; only :func:`hold` waits, asleep between tries.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def try_lock(path: Path) -> Held | None:
     """Take the lock at ``path`` if it is free, without waiting.
 
     Returns:
-        The lock, or None when another process has it. On a file system that cannot be written nobody else can build
-        into it either, so the lock counts as taken there.
+        The lock, or None when another process has it. On a file system that cannot be written nobody else
+        can build into it either, so the lock counts as taken there.
 
     Raises:
         OSError: The lock file cannot be made.

@@ -1,8 +1,9 @@
 """From an action to a kept result, in two steps where inputs are found on the way.
 
-An action that reads headers has a *base key* of what is known beforehand. Under it the store keeps the sets of
-names that such actions looked at. The state of each name now, a digest or "no file here", together with the base
-key gives the *full key* of a result. So a changed header, and a header that now hides another, lead to another key.
+An action that reads headers has a *base key* of what is known beforehand. Under it the store keeps the sets
+of names that such actions looked at. The state of each name now, a digest or "no file here", together with
+the base key gives the *full key* of a result. So a changed header, and a header that now hides another, lead
+to another key.
 """
 
 from __future__ import annotations
@@ -127,9 +128,7 @@ class Lookup:
             self._store.put_set(base_key, sorted(offer.found))
         return self.local(base_key, discovers=discovers)
 
-    def publish(
-        self, base_key: str, found: Mapping[str, str], result: Result, *, discovers: bool
-    ) -> str:
+    def publish(self, base_key: str, found: Mapping[str, str], result: Result, *, discovers: bool) -> str:
         """Keep a result whose contents are kept already, offer it to the shared store, and return its key."""
         key = full_key(base_key, found)
         self._store.put_result(key, result)

@@ -18,8 +18,8 @@
     family = "matmul"
     shapes = [[64, 64, 512], { m = 3001, k = 512, n = 512 }]
 
-Every field takes one value or a list of values; the kernels are all combinations. ``shapes`` gives the sizes of
-several fields together. The same fields describe the check and the JSON schema.
+Every field takes one value or a list of values; the kernels are all combinations. ``shapes`` gives the sizes
+of several fields together. The same fields describe the check and the JSON schema.
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ class _File:
         for name in table:
             if name not in fields and name not in _TABLE:
                 known = (*fields, *_TABLE)
-                self._wrong((*where, name), f"{family.name} has no field {name!r}{_did_you_mean(name, known)}")
+                self._wrong(
+                    (*where, name), f"{family.name} has no field {name!r}{_did_you_mean(name, known)}"
+                )
         axes: dict[str, list[Any]] = {}
         for name, one in fields.items():
             if name in table:
@@ -340,11 +342,19 @@ def fault_of(one: Field, value: Any) -> str | None:
         return None
     if one.kind in ("size", "number"):
         least = 1 if one.kind == "size" else 0
-        return None if number and value >= least else f"{one.name} must be a whole number from {least}, not {value!r}"
+        return (
+            None
+            if number and value >= least
+            else f"{one.name} must be a whole number from {least}, not {value!r}"
+        )
     if one.kind == "flag":
         return None if isinstance(value, bool) else f"{one.name} must be true or false, not {value!r}"
     if one.kind == "block":
-        return None if _block(value) else f"{one.name} must be written like \"64x64x64\" (m x k x n), not {value!r}"
+        return (
+            None
+            if _block(value)
+            else f'{one.name} must be written like "64x64x64" (m x k x n), not {value!r}'
+        )
     if one.choices:
         if value in one.choices:
             return None

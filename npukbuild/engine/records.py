@@ -56,7 +56,12 @@ def read_record(build_dir: Path, group: str) -> Record | None:
 def write_record(build_dir: Path, group: str, record: Record) -> None:
     """Write the record of a kernel; a failure costs only an explanation."""
     path = record_path(build_dir, group)
-    data = {"when": record.when, "status": record.status, "because": record.because, "actions": record.actions}
+    data = {
+        "when": record.when,
+        "status": record.status,
+        "because": record.because,
+        "actions": record.actions,
+    }
     with contextlib.suppress(OSError):
         _write(path, json.dumps(data))
 
@@ -206,7 +211,9 @@ def _found(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
             continue  # read only this time or last time: a consequence of another change
         plain = plain_name(name)
         if old == ABSENT:
-            hidden = [plain_name(other) for other in before if _same_header(other, name) and before[other] != ABSENT]
+            hidden = [
+                plain_name(other) for other in before if _same_header(other, name) and before[other] != ABSENT
+            ]
             reasons.append(f"{plain} appeared" + (f" and hides {hidden[0]}" if hidden else ""))
         elif new == ABSENT:
             reasons.append(f"{plain} was removed")

@@ -1,8 +1,8 @@
 """Shared stores: a folder on a network file system, and an HTTP server that speaks Bazel's cache protocol.
 
-A shared store can only save time. Nothing it answers is believed before it is verified, no request of it may take
-longer than its deadline, and after a few failures, or too much time lost, it is left alone for the rest of the run
-and, so that the next command does not stumble over it again, for ``REST_SECONDS``.
+A shared store can only save time. Nothing it answers is believed before it is verified, no request of it may
+take longer than its deadline, and after a few failures, or too much time lost, it is left alone for the rest
+of the run and, so that the next command does not stumble over it again, for ``REST_SECONDS``.
 """
 
 from __future__ import annotations
@@ -248,7 +248,8 @@ class RemoteStore:
         self.hits = 0
         self.uploads = 0
 
-    # --- asking ------------------------------------------------------------------------------------------------
+    # --- asking
+    # ------------------------------------------------------------------------------------------------
 
     def run(self, work: Callable[[], None]) -> None:
         """Do ``work``, which asks this store, in a thread.
@@ -292,7 +293,11 @@ class RemoteStore:
     def upload(self, key: str, result: Result, contents: Callable[[str], bytes | None]) -> None:
         """Offer a result in the background; content first, so that no reader sees a result without it."""
         if not self.read_only:
-            self._start(lambda: self.put(key, result, contents), lambda: None)
+
+            def work() -> None:
+                self.put(key, result, contents)
+
+            self._start(work, lambda: None)
 
     def put(self, key: str, result: Result, contents: Callable[[str], bytes | None]) -> bool:
         """Store a result with its contents; say whether all of it arrived."""
@@ -322,7 +327,8 @@ class RemoteStore:
             while self._pending and self.open and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
 
-    # --- the breaker -------------------------------------------------------------------------------------------
+    # --- the breaker
+    # -------------------------------------------------------------------------------------------
 
     def _try(self, verb: str, kind: str, name: str, *, data: bytes = b"", size: int = 0) -> Any:
         """Do one request; None or False when it failed or the store is left alone."""
@@ -379,7 +385,8 @@ class RemoteStore:
     def _warn(self, text: str) -> None:
         self._say(text)
 
-    # --- threads -----------------------------------------------------------------------------------------------
+    # --- threads
+    # -----------------------------------------------------------------------------------------------
 
     def _start(self, job: Callable[[], None], otherwise: Callable[[], None]) -> None:
         if not self.open:

@@ -22,9 +22,13 @@ class Roots:
 
     def __init__(self, folders: Mapping[str, str | Path]) -> None:
         self._folders = {name: os.path.abspath(path) for name, path in folders.items()}
-        # Tools report a folder as they were given it or with symbolic links resolved. The longest first: a folder
-        # inside another has its own name.
-        paths = {path: name for name, folder in self._folders.items() for path in (os.path.realpath(folder), folder)}
+        # Tools report a folder as they were given it or with symbolic links resolved. The longest first: a
+        # folder inside another has its own name.
+        paths = {
+            path: name
+            for name, folder in self._folders.items()
+            for path in (os.path.realpath(folder), folder)
+        }
         self._by_path = sorted(paths.items(), key=lambda entry: (-len(entry[0]), entry[1]))
 
     def expand(self, text: str) -> str:

@@ -1,7 +1,7 @@
 """The scheduler: looks every action up, runs what is missing, each once, longest chain first, within memory.
 
-One thread does everything; it sleeps in one place until a job ends, a shared store answers, or it is time to try a
-lock again that another process holds.
+One thread does everything; it sleeps in one place until a job ends, a shared store answers, or it is time to
+try a lock again that another process holds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Outcome:
     """What became of a node.
 
     Attributes:
-        status: ``built`` ran now, ``hit`` was kept, ``failed``, ``skipped`` because something it needs failed.
+        status: ``built`` ran now, ``hit`` was kept, ``failed``, ``skipped`` because something it needs
+            failed.
         base: What the key was made of beforehand.
         found: Inputs found on the way and their states.
         outputs: Name -> verified content.
@@ -228,8 +229,8 @@ class Scheduler:
         if len(self.outcomes) == len(self._graph.nodes):
             return
         ended = self._executor.wait(self._pause(), self._wake_read)
-        # What others wait for is stored first, since they may be the longest chain; before the rest is stored the
-        # idle workers get new work.
+        # What others wait for is stored first, since they may be the longest chain; before the rest is
+        # stored the idle workers get new work.
         ended.sort(key=lambda finished: not self._users[finished.name])
         for finished in ended:
             if not self._users[finished.name]:
@@ -247,7 +248,8 @@ class Scheduler:
             pause = min(pause, ticket.retry_at - now)
         return max(0.0, pause)
 
-    # --- looking up --------------------------------------------------------------------------------------------
+    # --- looking up
+    # --------------------------------------------------------------------------------------------
 
     def _look_up_some(self) -> None:
         """Look ready nodes up for a while; nothing new is begun after a failure without keep-going."""
@@ -353,10 +355,13 @@ class Scheduler:
     def _hit(self, ticket: _Ticket, match: Match, source: str) -> None:
         self._end(
             ticket.node,
-            Outcome("hit", ticket.base, match.found, match.outputs, match.key, match.result.seconds, source=source),
+            Outcome(
+                "hit", ticket.base, match.found, match.outputs, match.key, match.result.seconds, source=source
+            ),
         )
 
-    # --- running -----------------------------------------------------------------------------------------------
+    # --- running
+    # -----------------------------------------------------------------------------------------------
 
     def _push(self, ticket: _Ticket) -> None:
         self._order += 1
@@ -486,7 +491,9 @@ class Scheduler:
             record = self._store.put_file(path, move=True)
             place = self._store.content_path(record.digest)
             outputs[name] = Blob(record, place if self._store.writable else path)
-        result = Result({name: blob.record for name, blob in outputs.items()}, finished.seconds, finished.peak_bytes)
+        result = Result(
+            {name: blob.record for name, blob in outputs.items()}, finished.seconds, finished.peak_bytes
+        )
         steady = made.steady and all(tool.unchanged(self._digests) for tool in node.action.tools)
         key = ""
         if steady and node.action.cached:
@@ -495,7 +502,14 @@ class Scheduler:
         if ticket.folder is not None and self._store.writable:
             remove(ticket.folder)
         return Outcome(
-            "built", ticket.base, made.found, outputs, key, finished.seconds, finished.peak_bytes, steady=steady
+            "built",
+            ticket.base,
+            made.found,
+            outputs,
+            key,
+            finished.seconds,
+            finished.peak_bytes,
+            steady=steady,
         )
 
     def _release(self, ticket: _Ticket) -> None:
@@ -507,7 +521,8 @@ class Scheduler:
         for ticket in self._parked.pop(base_key, []):
             self._try_hit(ticket)
 
-    # --- ends --------------------------------------------------------------------------------------------------
+    # --- ends
+    # --------------------------------------------------------------------------------------------------
 
     def _end(self, node: Node, outcome: Outcome) -> None:
         self.outcomes[node.name] = outcome

@@ -38,7 +38,10 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    *, cache_dir: Path | None = None, remote: str | None = None, say: Callable[[str], None] = lambda _text: None
+    *,
+    cache_dir: Path | None = None,
+    remote: str | None = None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Session]:
     """Open the stores for a build; at the end costs are kept, uploads awaited and the cache's size held.
 

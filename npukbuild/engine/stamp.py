@@ -1,11 +1,13 @@
 """A finished command, remembered with everything it depended on: the way out when nothing changed.
 
-A stamp lists every file that went into a result (sources, headers, templates, npukbuild's own code, compilers), every
-place where a file was looked for in vain, and every file that came out, with digests; and the words that were printed.
-When all of it is as it was, the command has nothing to do but to print them again.
+A stamp lists every file that went into a result (sources, headers, templates, npukbuild's own code,
+compilers), every place where a file was looked for in vain, and every file that came out, with digests; and
+the words that were printed. When all of it is as it was, the command has nothing to do but to print them
+again.
 
-Nothing but the interpreter's own modules is imported here, since an unchanged build consists of this module alone.
-A file whose signature (size, modification time, *status change time*, inode, device, mode) is the recorded one is
+Nothing but the interpreter's own modules is imported here, since an unchanged build consists of this module
+alone. A file whose signature (size, modification time, *status change time*, inode, device, mode) is the
+recorded one is
 unchanged: no program can set the status change time. Any other file is read.
 """
 
@@ -37,7 +39,7 @@ _invocation: list[str] | None = None
 
 def begin(arguments: list[str]) -> None:
     """Note the command line of this process; without it nothing is recorded."""
-    global _invocation  # noqa: PLW0603 - there is one command line per process
+    global _invocation
     _invocation = list(arguments)
 
 
@@ -117,8 +119,8 @@ def record(
         files: Path -> SHA-256 of its content.
         absent: Paths at which no file may be.
         folders: Path -> digest of the names in it.
-        started: ``time.time()`` before the first digest was taken. What changed since may have changed after it
-            was hashed: its signature is not trusted, and the next run reads it.
+        started: ``time.time()`` before the first digest was taken. What changed since may have changed after
+            it was hashed: its signature is not trusted, and the next run reads it.
     """
     lines = []
     for kind, entries in (("F", files), ("D", folders)):
@@ -137,9 +139,7 @@ def record(
 
 def signature(status: os.stat_result) -> str:
     """Return what identifies the state of a file without reading it."""
-    return (
-        f"{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}.{status.st_dev}.{status.st_mode}"
-    )
+    return f"{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}.{status.st_dev}.{status.st_mode}"
 
 
 def is_quiet(status: os.stat_result, hashed: float) -> bool:

@@ -1,7 +1,7 @@
 """The steps of a kernel's build, as workers run them: each reads its inputs in the work folder and writes there.
 
-A step depends on its parameters, on the files in its folder and on what it declares to have read, and on nothing
-else; whatever else could change its result is part of its action as a tool.
+A step depends on its parameters, on the files in its folder and on what it declares to have read, and on
+nothing else; whatever else could change its result is part of its action as a tool.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def render(parameters: Mapping[str, Any]) -> None:
     Path("design.mlir").write_text(sources.design, encoding="utf-8")
     Path("kernel.cc").write_text(sources.kernel, encoding="utf-8")
     write_json(Path("plan.json"), plan.as_dict())
-    write_json(Path("kernel.json"), {"name": plan.name, "target": plan.target_name, "abi": plan.abi.as_dict()})
+    write_json(
+        Path("kernel.json"), {"name": plan.name, "target": plan.target_name, "abi": plan.abi.as_dict()}
+    )
     write_depends(sorted(opened))
 
 
@@ -77,7 +79,9 @@ def simulate(parameters: Mapping[str, Any]) -> None:
     from npukbuild.simulator.kernel_library import KernelLibrary
 
     plan = plan_request(parameters["request"])
-    design = load_design(Path("design.mlir").read_text(encoding="utf-8"), file=f"design.mlir ({plan.target_name})")
+    design = load_design(
+        Path("design.mlir").read_text(encoding="utf-8"), file=f"design.mlir ({plan.target_name})"
+    )
     library = KernelLibrary(Path("kernel.so").absolute())
     verdict = resolve(parameters["check"])(plan, design, library, Path.cwd())
     write_json(Path("verdict.json"), verdict.as_dict())
@@ -105,15 +109,19 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_depends(paths: Sequence[str]) -> None:
     """Write what was read in Make's syntax."""
-    escaped = [path.replace("$", "$$").replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#") for path in paths]
+    escaped = [
+        path.replace("$", "$$").replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#")
+        for path in paths
+    ]
     Path(DEPENDS).write_text("outputs: " + " \\\n  ".join(escaped) + "\n", encoding="utf-8")
 
 
 def _watch_opens(folders: Sequence[str]) -> set[str]:
     """Return a set that fills with every file inside ``folders`` that this process opens from now on.
 
-    Python reports each open to audit hooks, so a template that is loaded, a macro that it imports and a source that
-    it inlines are seen without the renderer's help. The hook cannot be removed; the process ends with the step.
+    Python reports each open to audit hooks, so a template that is loaded, a macro that it imports and a
+    source that it inlines are seen without the renderer's help. The hook cannot be removed; the process ends
+    with the step.
     """
     opened: set[str] = set()
     roots = tuple(os.path.realpath(folder) + os.sep for folder in folders)

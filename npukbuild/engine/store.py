@@ -1,9 +1,10 @@
 """The local store: results by action key (``ac``), content by SHA-256 (``cas``), found inputs by base key.
 
-Everything is written beside its place and renamed, and everything is verified when it is read: an entry that a
-killed process, a bad disk or a person damaged is thrown away and made again. That is also why nothing here calls
-fsync: what a power cut tears is found by its hash. When the store cannot be written (read-only, full), the build
-goes on without keeping results and says so once.
+Everything is written beside its place and renamed, and everything is verified when it is read: an entry that
+a killed process, a bad disk or a person damaged is thrown away and made again. That is also why nothing here
+calls
+fsync: what a power cut tears is found by its hash. When the store cannot be written (read-only, full), the
+build goes on without keeping results and says so once.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class LocalStore:
         probe.write_bytes(b"x")
         probe.unlink()
 
-    # --- content -----------------------------------------------------------------------------------------------
+    # --- content
+    # -----------------------------------------------------------------------------------------------
 
     def content_path(self, digest: str) -> Path:
         """Return where content with this digest is, or would be."""
@@ -157,7 +159,8 @@ class LocalStore:
             return False
         return digest_file(path) == record.digest
 
-    # --- results -----------------------------------------------------------------------------------------------
+    # --- results
+    # -----------------------------------------------------------------------------------------------
 
     def get_result(self, key: str) -> Result | None:
         """Return the verified result of ``key``, or None. Its content is verified by :meth:`find`."""
@@ -206,7 +209,8 @@ class LocalStore:
         with self._writing():
             self._publish(self.sets_path(base_key), digest_bytes(body).encode() + b"\n" + body)
 
-    # --- places ------------------------------------------------------------------------------------------------
+    # --- places
+    # ------------------------------------------------------------------------------------------------
 
     def work_folder(self, name: str) -> Path:
         """Return a new, empty, private folder for one action.
@@ -273,7 +277,9 @@ class LocalStore:
 
     def _give_up(self, error: OSError) -> None:
         self.writable = False
-        self._say(f"the cache in {self.folder} cannot be written ({error.strerror}); building without keeping results")
+        self._say(
+            f"the cache in {self.folder} cannot be written ({error.strerror}); building without keeping results"
+        )
 
     def _say(self, text: str) -> None:
         if text not in self._said:

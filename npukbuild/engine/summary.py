@@ -27,7 +27,9 @@ def closing_table(report: BuildReport, wall_seconds: float) -> list[str]:
             lines.extend(f"        {text}" for text in (result.error.why, result.error.where) if text)
     skipped = sum(result.status == "skipped" for result in results)
     if skipped:
-        lines.append(f"skipped {skipped} kernels after the first failure; --keep-going builds them all the same")
+        lines.append(
+            f"skipped {skipped} kernels after the first failure; --keep-going builds them all the same"
+        )
     lines.append(total_line(results, wall_seconds))
     return lines
 
@@ -37,9 +39,7 @@ def total_line(results: Sequence[KernelResult], wall_seconds: float) -> str:
     built, hit, failed = (_count(results, status) for status in ("built", "hit", "failed"))
     noun = "kernel" if len(results) == 1 else "kernels"
     total = sum(result.bytes for result in results)
-    return (
-        f"{len(results)} {noun}: {built} built, {hit} hit, {failed} failed in {duration(wall_seconds)}, {size(total)}"
-    )
+    return f"{len(results)} {noun}: {built} built, {hit} hit, {failed} failed in {duration(wall_seconds)}, {size(total)}"
 
 
 def unchanged_line(results: Sequence[KernelResult]) -> str:

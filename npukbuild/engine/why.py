@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.action import FileInput, OutputOf, full_key
 from npukbuild.engine.digest import digest_bytes
-from npukbuild.engine.key import key_of
 from npukbuild.engine.kernel_graph import KernelGraph, KernelRequest
+from npukbuild.engine.key import key_of
 from npukbuild.engine.lookup import Lookup
 from npukbuild.engine.progress import duration
 from npukbuild.engine.records import Record, describe, keep_tool_files, read_record, record_path, why_rebuilt
@@ -35,9 +35,15 @@ class Answer:
 
     def line(self) -> str:
         """Return the answer in one line."""
-        then = {"built": "built", "hit": "not built, since", "failed": "failed; it was tried because"}[self.status]
+        then = {"built": "built", "hit": "not built, since", "failed": "failed; it was tried because"}[
+            self.status
+        ]
         ago = f"{duration(self.seconds_ago)} ago"
-        past = f"{then} {ago} because {self.because}" if self.status == "built" else f"{then} {self.because} ({ago})"
+        past = (
+            f"{then} {ago} because {self.because}"
+            if self.status == "built"
+            else f"{then} {self.because} ({ago})"
+        )
         if self.would:
             return f"{self.kernel}: would be built now: {self.would} (last {past})"
         return f"{self.kernel}: up to date; {past}"
@@ -134,4 +140,3 @@ def _digests(node: Node, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         elif not isinstance(source, FileInput):
             digests[name] = digest_bytes(source.content)
     return digests
-

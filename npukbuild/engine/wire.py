@@ -1,10 +1,10 @@
 """The result of an action as bytes: an ``ActionResult`` of the Remote Execution API, which Bazel caches store.
 
-Servers such as bazel-remote refuse anything else under ``/ac/``; plain ones such as nginx store any bytes. The
-fields used are output_files = 2 {path = 1, digest = 2 {hash = 1, size_bytes = 2}, is_executable = 4}, exit_code = 4
-and stdout_raw = 5 (build/bazel/remote/execution/v2/remote_execution.proto). ``stdout_raw`` carries what we know
-beyond that, with a checksum over everything and the key it belongs to: an entry that was damaged, or stored under
-another key, is noticed.
+Servers such as bazel-remote refuse anything else under ``/ac/``; plain ones such as nginx store any bytes.
+The fields used are output_files = 2 {path = 1, digest = 2 {hash = 1, size_bytes = 2}, is_executable = 4},
+exit_code = 4 and stdout_raw = 5 (build/bazel/remote/execution/v2/remote_execution.proto). ``stdout_raw``
+carries what we know beyond that, with a checksum over everything and the key it belongs to: an entry that
+was damaged, or stored under another key, is noticed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def pack(result: Result, key: str) -> bytes:
     for name, output in sorted(result.outputs.items()):
         digest = _field(1, output.digest.encode()) + _number(2, output.size)
         parts.append(
-            _field(2, _field(1, name.encode()) + _field(2, digest) + (_number(4, 1) if output.executable else b""))
+            _field(
+                2,
+                _field(1, name.encode()) + _field(2, digest) + (_number(4, 1) if output.executable else b""),
+            )
         )
     extra = {"seconds": result.seconds, "peak_bytes": result.peak_bytes, "check": result.check(key)}
     parts.append(_field(5, json.dumps({"npukbuild": extra}).encode()))

@@ -1,9 +1,10 @@
 """A worker process: runs one action at a time in a child of its own, and measures it.
 
-Started as ``python -m npukbuild.engine.worker``; requests and replies are lines of JSON on its standard input and
-output. Every action gets a fresh child process in its own process group, forked from this small process, so that a
-crash, a leak or a leftover state of one action cannot reach another. When the input closes, which also happens when
-the builder is killed, the running action's group is killed and the worker ends: nothing is left behind.
+Started as ``python -m npukbuild.engine.worker``; requests and replies are lines of JSON on its standard
+input and output. Every action gets a fresh child process in its own process group, forked from this small
+process, so that a crash, a leak or a leftover state of one action cannot reach another. When the input
+closes, which also happens when the builder is killed, the running action's group is killed and the worker
+ends: nothing is left behind.
 """
 
 from __future__ import annotations
@@ -174,7 +175,9 @@ def _call(request: dict[str, Any], error_pipe: int) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _report(error_pipe, {"class": "DiskFullError", "what": "no space left on the device", "why": str(error)})
+        _report(
+            error_pipe, {"class": "DiskFullError", "what": "no space left on the device", "why": str(error)}
+        )
         return 12
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1

@@ -1,7 +1,7 @@
 """Builds a fixed graph of real commands; started by tests as a process of its own.
 
-``python build_some.py CACHE LOG NODES [KEY=VALUE...]``: every action appends its name to LOG when it runs. With
-``kill=SEED,COUNT`` it forks a builder COUNT times and kills each with SIGKILL at a random moment.
+``python build_some.py CACHE LOG NODES [KEY=VALUE...]``: every action appends its name to LOG when it runs.
+With ``kill=SEED,COUNT`` it forks a builder COUNT times and kills each with SIGKILL at a random moment.
 """
 
 from __future__ import annotations

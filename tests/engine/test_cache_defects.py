@@ -210,7 +210,12 @@ def test_09_an_entry_appears_whole_or_not_at_all(world: World) -> None:
 def test_09_nothing_is_written_in_its_final_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
     plain = Path.write_bytes
-    monkeypatch.setattr(Path, "write_bytes", lambda path, data: written.append(path) or plain(path, data))
+
+    def note(path: Path, data: bytes) -> int:
+        written.append(path)
+        return plain(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", note)
     store = world.store()
     record = store.put_bytes(b"content")
     store.put_result("ab" * 32, Result({"o": record}))
