@@ -15,7 +15,16 @@ from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyExcepti
 
 from npukbuild.errors import DesignError
 from npukbuild.ir.design import Location
-from npukbuild.ir.dialects import aie_ops, aie_types, aiex_ops, dma_ops, fifo_ops, standard
+from npukbuild.ir.dialects import (
+    aie_ops,
+    aie_types,
+    aiex_ops,
+    core_ops,
+    dma_ops,
+    fifo_ops,
+    standard,
+    task_ops,
+)
 from npukbuild.ir.dialects.base import DesignOp, location_of
 
 if TYPE_CHECKING:
@@ -108,10 +117,10 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
 
     def aie() -> Dialect:
         attributes = [value for value in vars(aie_types).values() if _is_attribute(value)]
-        return Dialect("aie", of(aie_ops, dma_ops, fifo_ops), attributes)
+        return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops), attributes)
 
     def aiex() -> Dialect:
-        return Dialect("aiex", [op for op in of(aiex_ops) if op.name.startswith("aiex.")], [])
+        return Dialect("aiex", [op for op in of(aiex_ops, task_ops) if op.name.startswith("aiex.")], [])
 
     return (
         ("aie", aie),

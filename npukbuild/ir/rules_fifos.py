@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from npukbuild.ir.dialects import fifo_ops
 from npukbuild.ir.dialects.base import location_of
-from npukbuild.ir.lowering.collect import array_of
+from npukbuild.ir.lowering.values import array_of
 from npukbuild.ir.rules_cores import check_balance
 
 if TYPE_CHECKING:

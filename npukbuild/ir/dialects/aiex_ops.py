@@ -8,20 +8,18 @@ from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr
 from xdsl.irdl import irdl_op_definition
 
 from npukbuild.ir.dialects.aie_ops import SequenceOp
-from npukbuild.ir.dialects.aie_types import PacketInfoAttr, parse_packet
 from npukbuild.ir.dialects.base import (
-    INDEX,
     DesignOp,
     attributes_of,
     comma,
     integer,
     listed,
     optional_value,
-    symbol,
     tile_operand,
     typed_operand,
     word,
 )
+from npukbuild.ir.dialects.task_ops import packet
 
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
@@ -58,7 +56,7 @@ class DmaMemcpyNdOp(DesignOp):
         if parser.parse_optional_punctuation(",") is not None:
             parser.parse_keyword("packet")
             parser.parse_punctuation("=")
-            given["packet"] = _packet(parser)
+            given["packet"] = packet(parser)
         parser.parse_punctuation(")")
         attributes = attributes_of(parser, **given)
         parser.parse_punctuation(":")
@@ -321,77 +319,6 @@ class SetLockOp(DesignOp):
 
 
 @irdl_op_definition
-class ConfigureTaskForOp(DesignOp):
-    """``%t = aiex.dma_configure_task_for @f { aie.dma_bd(...) aie.end } {issue_token, repeat_count}``."""
-
-    name = "aiex.dma_configure_task_for"
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        """Parse the symbol and the chain."""
-        given = {"alloc": symbol(parser)}
-        region = parser.parse_region()
-        return cls.make(results=[INDEX], regions=[region], attributes=attributes_of(parser, **given))
-
-
-@irdl_op_definition
-class ConfigureTaskOp(DesignOp):
-    """``%t = aiex.dma_configure_task(%tile, MM2S, 0) { ... } {...}``."""
-
-    name = "aiex.dma_configure_task"
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        """Parse the channel and the chain."""
-        parser.parse_punctuation("(")
-        tile = tile_operand(parser)
-        comma(parser)
-        given: dict[str, Any] = {"direction": StringAttr(word(parser))}
-        comma(parser)
-        given["channel"] = integer(parser)
-        if parser.parse_optional_punctuation(",") is not None:
-            given["packet"] = _packet(parser)
-        parser.parse_punctuation(")")
-        region = parser.parse_region()
-        return cls.make(
-            operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser, **given)
-        )
-
-
-class TaskUseOp(DesignOp):
-    """An operation on a configured task."""
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        """Parse ``(%task)``."""
-        parser.parse_punctuation("(")
-        task = tile_operand(parser)
-        parser.parse_punctuation(")")
-        return cls.make(operands=[task], attributes=attributes_of(parser))
-
-
-@irdl_op_definition
-class StartTaskOp(TaskUseOp):
-    """``aiex.dma_start_task(%t)``."""
-
-    name = "aiex.dma_start_task"
-
-
-@irdl_op_definition
-class AwaitTaskOp(TaskUseOp):
-    """``aiex.dma_await_task(%t)``: wait for its token, then give its descriptors back."""
-
-    name = "aiex.dma_await_task"
-
-
-@irdl_op_definition
-class FreeTaskOp(TaskUseOp):
-    """``aiex.dma_free_task(%t)``: give its descriptors back without waiting."""
-
-    name = "aiex.dma_free_task"
-
-
-@irdl_op_definition
 class PreemptOp(AttributesOnlyOp):
     """``aiex.npu.preempt {level}``: lets firmware switch tasks; nothing of the data moves."""
 
@@ -401,8 +328,3 @@ class PreemptOp(AttributesOnlyOp):
 def _entry(parser: Parser) -> int | SSAValue:
     value = optional_value(parser)
     return value if value is not None else parser.parse_integer()
-
-
-def _packet(parser: Parser) -> Any:
-    attribute = parser.parse_optional_attribute()
-    return attribute if attribute is not None else PacketInfoAttr(parse_packet(parser))

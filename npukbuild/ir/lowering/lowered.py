@@ -17,12 +17,12 @@ from npukbuild.ir.design import (
     Port,
     TileId,
 )
-from npukbuild.ir.dialects import aie_ops, dma_ops
+from npukbuild.ir.dialects import aie_ops, core_ops, dma_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
-from npukbuild.ir.lowering.collect import tile_of
 from npukbuild.ir.lowering.constants import constant
 from npukbuild.ir.lowering.fifos import free_lock
 from npukbuild.ir.lowering.state import BufferSpec, State
+from npukbuild.ir.lowering.values import tile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,15 +228,15 @@ def lower_flows(state: State) -> tuple[dict[str, Allocation], tuple[Cascade, ...
             _packet_flow(state, op)
         elif isinstance(op, aie_ops.ShimDmaAllocationOp):
             _allocation(state, op, allocations)
-        elif isinstance(op, aie_ops.CascadeFlowOp):
+        elif isinstance(op, core_ops.CascadeFlowOp):
             source, dest = (tile_of(state, value, op) for value in op.operands)
             _cascade(state, cascades, Cascade(source, dest, location_of(op)))
-        elif isinstance(op, aie_ops.ConfigureCascadeOp):
+        elif isinstance(op, core_ops.ConfigureCascadeOp):
             tile = tile_of(state, op.operands[0], op)
             east = op.text("outputDir") == "East"
             dest = TileId(tile.column + 1, tile.row) if east else TileId(tile.column, tile.row - 1)
             if any(
-                isinstance(other, aie_ops.ConfigureCascadeOp)
+                isinstance(other, core_ops.ConfigureCascadeOp)
                 and state.tiles[other.operands[0]] == dest
                 and other.text("inputDir") == ("West" if east else "North")
                 for other in state.device.body.blocks[0].ops

@@ -25,12 +25,12 @@ from npukbuild.ir.design import (
     Wait,
     WriteBuffer,
 )
-from npukbuild.ir.dialects import aie_ops, aiex_ops
+from npukbuild.ir.dialects import aie_ops, aiex_ops, task_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
 from npukbuild.ir.lowering import raw
-from npukbuild.ir.lowering.collect import array_of
 from npukbuild.ir.lowering.constants import constant, evaluate
 from npukbuild.ir.lowering.tasks import Task, configure_task
+from npukbuild.ir.lowering.values import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -312,7 +312,7 @@ def _set_lock(run: Sequencer, op: DesignOp) -> None:
 
 
 def _configure(run: Sequencer, op: DesignOp) -> None:
-    if isinstance(op, aiex_ops.ConfigureTaskOp):
+    if isinstance(op, task_ops.ConfigureTaskOp):
         tile = run.state.tiles.get(op.operands[0])
         direction: Any = op.text("direction")
         if tile is None:
@@ -373,11 +373,11 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.SyncOp: _sync,
     aiex_ops.RtpWriteOp: _rtp,
     aiex_ops.SetLockOp: _set_lock,
-    aiex_ops.ConfigureTaskOp: _configure,
-    aiex_ops.ConfigureTaskForOp: _configure,
-    aiex_ops.StartTaskOp: _start,
-    aiex_ops.AwaitTaskOp: _await,
-    aiex_ops.FreeTaskOp: _free,
+    task_ops.ConfigureTaskOp: _configure,
+    task_ops.ConfigureTaskForOp: _configure,
+    task_ops.StartTaskOp: _start,
+    task_ops.AwaitTaskOp: _await,
+    task_ops.FreeTaskOp: _free,
     aiex_ops.Write32Op: raw.write32,
     aiex_ops.MaskWrite32Op: raw.maskwrite32,
     aiex_ops.BlockWriteOp: raw.blockwrite,
