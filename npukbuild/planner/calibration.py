@@ -21,6 +21,7 @@ from npukbuild.planner.cost.designs import (
     reason_of,
     shape_of,
 )
+from npukbuild.planner.cost.estimate import LARGE
 from npukbuild.planner.cost.model import predict_with
 from npukbuild.targets import load_target
 from npukbuild.targets.timing import (
@@ -41,9 +42,6 @@ Tables = dict[str, dict[str, Any]]
 """Array name -> its ``[timing.gemm]`` table."""
 
 ARRAYS = ("npu1", "npu2")
-
-LARGE = 512**3
-"""Multiply-accumulates from which on the launch no longer hides the array."""
 
 
 @dataclass(frozen=True, slots=True)
