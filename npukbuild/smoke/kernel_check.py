@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.smoke.harness import check
 from npukbuild.smoke.simulated import SimulatedKernel
-from npukbuild.smoke.verdict import Verdict, hash_subject
+from npukbuild.smoke.verdict import EXECUTED_FILES, Verdict, hash_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def check_on_simulator(
         plan.problem,
         matmul_numerics,
         target=plan.target_name,
-        subject=hash_subject(folder),
+        subject=hash_subject(folder, EXECUTED_FILES["simulator"]),
         progress=progress,
     )
 

@@ -14,7 +14,7 @@ from npukbuild.errors import FolderError
 from npukbuild.smoke.devices import loaded_on
 from npukbuild.smoke.harness import check
 from npukbuild.smoke.measure import measure
-from npukbuild.smoke.verdict import Verdict, hash_subject
+from npukbuild.smoke.verdict import EXECUTED_FILES, Verdict, hash_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +60,9 @@ def smoke(
     from npukbuild.kernels import matmul_numerics
 
     problem = plan_request(artifact.manifest["request"]).problem
-    subject = hash_subject(artifact.path)
+    before = hash_subject(artifact.path)
     with loaded_on(artifact, device, runner_python=runner_python) as (loaded, environment):
+        subject = {name: before[name] for name in EXECUTED_FILES[loaded.device] if name in before}
         verdict = check(
             loaded, artifact.abi, problem, matmul_numerics, target=artifact.target, subject=subject,
             environment=environment, progress=progress,
@@ -75,7 +76,7 @@ def smoke(
             verdict = Verdict(
                 verdict.device, verdict.target, verdict.judgements, subject, timing.as_dict(), environment
             )
-    if hash_subject(artifact.path) != subject:
+    if hash_subject(artifact.path) != before:
         raise FolderError(f"{artifact.path} changed while it was being checked", hint="check it again")
     replace_json(artifact.path / "verdict.json", verdict.as_dict())
     plan = json.loads(artifact.read_text("plan.json"))

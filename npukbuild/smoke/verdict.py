@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 CHECKED_FILES = ("design.mlir", "kernel.cc", "kernel.xclbin", "insts.bin")
 """The files of an artifact whose bytes a verdict is bound to, where they exist."""
 
+BUILT_FILES = ("kernel.xclbin", "insts.bin")
+"""What the toolchain makes of the design and the kernel, and the NPU alone can run."""
+
+EXECUTED_FILES = {"simulator": ("design.mlir", "kernel.cc"), "npu": CHECKED_FILES}
+"""By device: the files that a check really ran; the simulator does not execute an XCLBIN."""
+
+RUN_FILES = {"simulator": ("design.mlir", "kernel.cc"), "npu": ("kernel.xclbin", "insts.bin")}
+"""Device -> the files it executes; the others of a subject were built from, or into, those."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -37,6 +46,11 @@ class Verdict:
         return bool(self.judgements) and all(judgement.passed for judgement in self.judgements)
 
     @property
+    def ran(self) -> tuple[str, ...]:
+        """The files of the subject that this device executed: sources on the simulator, the package on the NPU."""
+        return tuple(name for name in RUN_FILES[self.device] if name in self.subject)
+
+    @property
     def worst(self) -> Judgement:
         """The judgement that comes nearest to its bound, failed ones first."""
         return max(self.judgements, key=lambda j: (not j.passed, _ratio(j), j.max_error))
@@ -52,6 +66,7 @@ class Verdict:
             "bound": worst.bound,
             "inputs": [judgement.as_dict() for judgement in self.judgements],
             "subject": dict(self.subject),
+            "ran": list(self.ran),
             "timing": dict(self.timing),
             "environment": dict(self.environment),
         }

@@ -237,3 +237,26 @@ def test_no_registry_and_no_key_are_said(tmp_path: Path, keys_dir: Path) -> None
         open_registry(str(tmp_path / "nowhere"))
     with pytest.raises(SignatureError, match="no signing key"):
         load_signing_key(None)
+
+
+def test_a_simulated_candidate_takes_along_only_the_xclbin_that_was_built(
+    make_artifact: Make, registry: FolderRegistry, key: SigningKey
+) -> None:
+    """The simulator runs design and kernel, not the XCLBIN: its verdict names only those two."""
+    artifact = make_artifact(xclbin=True)
+    verdict = json.loads((artifact.path / "verdict.json").read_text())
+    verdict["subject"] = {name: verdict["subject"][name] for name in ("design.mlir", "kernel.cc")}
+    (artifact.path / "verdict.json").write_text(json.dumps(verdict))
+    manifest = json.loads((artifact.path / "manifest.json").read_text())
+    with pytest.raises(GateRefusedError, match="may not be published") as caught:
+        publish_artifact(artifact, registry, channel="candidate", key=key)
+    assert "kernel.xclbin was not part of the check" in str(caught.value)
+    from npukbuild.smoke.artifact import open_artifact
+    from npukbuild.smoke.verdict import hash_subject
+
+    manifest["files"] |= hash_subject(artifact.path)
+    (artifact.path / "manifest.json").write_text(json.dumps(manifest))
+    built = open_artifact(artifact.path)
+    with pytest.raises(GateRefusedError):
+        publish_artifact(built, registry, channel="stable", key=key)
+    assert publish_artifact(built, registry, channel="candidate", key=key).new
