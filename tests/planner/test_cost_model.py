@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from npukbuild.errors import RequestError
 from npukbuild.planner.cost import GemmShape, predict
 from npukbuild.targets import load_target
+from npukbuild.targets.timing import element_bytes, gemm_timing
 
 NPU1, NPU2 = load_target("npu1"), load_target("npu2")
 SQUARE = GemmShape(2048, 2048, 2048, m=64, k=64, n=64, rows=4, cols=4, dtype_in="i8", dtype_out="i32")
@@ -58,6 +59,17 @@ def test_parts_add_up_and_units_agree(given_: tuple[GemmShape, Any]) -> None:
     peak = target.macs[f"{shape.dtype_in}_{shape.dtype_in}"] * shape.rows * shape.cols * found.clock_ghz * 1e3
     assert found.compute_us >= found.macs / peak
     assert found.ddr_bytes >= (shape.M * shape.K + shape.K * shape.N) + shape.M * shape.N
+
+
+@PROPERTY
+@given(shapes())
+def test_nothing_is_read_faster_than_the_ports_and_the_memory_allow(given_: tuple[GemmShape, Any]) -> None:
+    shape, target = given_
+    found, ddr = predict(shape, target), gemm_timing(target).ddr
+    written = shape.M * shape.N * element_bytes(shape.dtype_out)
+    port_gbs = shape.cols * ddr.port_bytes * found.clock_ghz
+    assert found.ddr_us * 1e3 >= (found.ddr_bytes - written) / port_gbs * (1 - 1e-9)
+    assert found.ddr_us * 1e3 >= found.ddr_bytes / ddr.total_gbs * (1 - 1e-9)
 
 
 @PROPERTY
@@ -153,6 +165,12 @@ def test_rows_and_columns_swap_roles_with_the_axis_of_m() -> None:
     # 256 columns of C fill four of eight columns; spread over the four rows they fill them all.
     assert along_columns.compute_us == pytest.approx(along_rows.compute_us / 2)
     assert along_columns.ddr_bytes < along_rows.ddr_bytes
+
+
+def test_an_operand_that_stays_in_l1_is_streamed_once() -> None:
+    shape = GemmShape(256, 64, 8192, 64, 64, 32, 4, 4, "i8", "i8")
+    streamed, kept = predict(shape, NPU1), predict(replace(shape, a_reads=1), NPU1)
+    assert kept.stream_us < 0.6 * streamed.stream_us
 
 
 def test_blocks_that_do_not_overlap_and_a_second_pass_cost_extra() -> None:
