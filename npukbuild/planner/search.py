@@ -50,6 +50,9 @@ WALKS = 4
 STEPS = 12
 """Longest walk."""
 
+ENOUGH = 900
+"""Schemes looked at after which no walk goes on: a plan has to be there in milliseconds."""
+
 SLOWER = 4.0
 """Grids whose rough time is this much above the best grid's are left out."""
 
@@ -173,6 +176,8 @@ class _Finder:
         for start in list(starts.values())[:WALKS]:
             here = start
             for _ in range(STEPS):
+                if len(self._times) >= ENOUGH:
+                    return
                 before = len(self._times)
                 scheme = here[0]
                 for m, n in _neighbours(scheme):
