@@ -16,9 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "npukbuild"]
@@ -26,7 +29,7 @@ PROGRAM = [sys.executable, "-m", "npukbuild"]
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. ``ratio`` is measured / baseline, and ``bound`` what it should stay below (above if ``least``)."""
+    """One comparison: measured / baseline should stay below ``bound``, above it if ``least``."""
 
     name: str
     measured_ms: float
@@ -37,13 +40,16 @@ class Row:
 
     @property
     def ratio(self) -> float:
+        """Measured / baseline."""
         return self.measured_ms / self.baseline_ms
 
     @property
     def good(self) -> bool:
+        """Whether the bound holds."""
         return self.ratio >= self.bound if self.least else self.ratio <= self.bound
 
     def line(self) -> str:
+        """Return the row as text."""
         relation = ">=" if self.least else "<="
         verdict = "" if self.good else "  (missed)"
         return (
@@ -77,6 +83,7 @@ class Bench:
         }
 
     def call(self, command: Sequence[str | Path], cwd: Path | None = None) -> Callable[[], object]:
+        """Return a function that runs ``command`` and fails with it."""
         words = [str(word) for word in command]
 
         def run() -> None:
@@ -88,6 +95,7 @@ class Bench:
         return run
 
     def python(self) -> Callable[[], object]:
+        """Return the shortest run of the interpreter."""
         return self.call([sys.executable, "-c", "pass"])
 
 
@@ -150,7 +158,7 @@ def fake_build(bench: Bench, count: int) -> Path:
     script = (
         "import sys, json, os; from npukbuild.engine import stamp\n"
         "given = json.load(open('stamp.json'))\n"
-        "assert stamp.record(['build', 'kernels.toml'], b'up to date\\n', b'', given['F'], set(given['A']), given['D'],"
+        "assert stamp.record(['build', 'kernels.toml'], b'same\\n', b'', given['F'], set(given['A']), given['D'],"  # noqa: E501
         " started=0.0)"
     )
     import json
@@ -207,13 +215,15 @@ from npukbuild.engine.store import LocalStore
 
 folder, jobs, count, script = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 roots, digests = Roots({}), FileDigests()
-nodes = [Node(f"n{i}", Action(kind="sh", label=f"n{i}", outputs=("out",), environment={"PATH": os.environ["PATH"]},
+nodes = [Node(f"n{i}", Action(kind="sh", label=f"n{i}", outputs=("out",),
+         environment={"PATH": os.environ["PATH"]},
          command=("/bin/sh", "-c", script.replace("@", str(i))))) for i in range(count)]
 costs = Costs()
 costs.learn("sh", "n0", 1 << 20, 0.1)
 executor = LocalExecutor(jobs, roots, digests)
 started = time.perf_counter()
-Scheduler(graph_of(nodes), store=LocalStore(folder), digests=digests, roots=roots, executor=executor, costs=costs).run()
+store = LocalStore(folder)
+Scheduler(graph_of(nodes), store=store, digests=digests, roots=roots, executor=executor, costs=costs).run()
 print(time.perf_counter() - started)
 """
 
@@ -222,9 +232,12 @@ def engine_seconds(bench: Bench, jobs: int, count: int, script: str) -> float:
     """Seconds that the engine takes for ``count`` fresh actions, without the interpreter's start."""
     cache = Path(tempfile.mkdtemp(dir=bench.folder))
     done = subprocess.run(
-        [sys.executable, "-c", ENGINE, str(cache), str(jobs), str(count), script], env=bench.environment, check=True,
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", ENGINE, str(cache), str(jobs), str(count), script],
+        env=bench.environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return float(done.stdout)
 
 

@@ -1,7 +1,7 @@
 """The command line: one module per command, imported only when that command is called.
 
-What needs no command at all (an unchanged build, ``--version``) is answered by ``cli.fast`` before the command line
-library is imported.
+What needs no command at all (an unchanged build, ``--version``) is answered by ``cli.fast`` before the
+command line library is imported.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keep-going", is_flag=True, help="Build the other kernels when one fails.")
 @click.option("--filter", "filters", multiple=True, metavar="PATTERN",
-              help="Only kernels whose TARGET/NAME matches, as in 'npu1/*512*'; may be repeated.")  # fmt: skip
+              help="Only kernels whose TARGET/NAME matches, as in 'npu1/*512*'; repeatable.")  # fmt: skip
 @click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
               help="Where results go.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Build again what is in the cache.")

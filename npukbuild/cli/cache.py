@@ -34,9 +34,15 @@ def stats(as_json: bool) -> None:
     held, cap = usage(store), cap_bytes()
     if as_json:
         print_json(
-            {"folder": str(store.folder), "results": held.results, "contents": held.contents, "bytes": held.bytes,
-             "cap_bytes": cap, "writable": store.writable}
-        )  # fmt: skip
+            {
+                "folder": str(store.folder),
+                "results": held.results,
+                "contents": held.contents,
+                "bytes": held.bytes,
+                "cap_bytes": cap,
+                "writable": store.writable,
+            }
+        )
         return
     click.echo(f"folder   {store.folder}" + ("" if store.writable else " (cannot be written)"))
     click.echo(f"results  {held.results:,}, with {held.contents:,} files")

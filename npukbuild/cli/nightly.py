@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from npukbuild.cli.publish import DEFAULT_REGISTRY
-from npukbuild.cli.report import CHECK, Progress
+from npukbuild.cli.report import CHECK, Progress, show_error
 from npukbuild.errors import BuildFailedError
 
 if TYPE_CHECKING:
     from npukbuild.engine.kernel_graph import KernelRequest
     from npukbuild.engine.pipeline import BuildReport, Options
+    from npukbuild.publish.keys import SigningKey
     from npukbuild.publish.night import KernelNight
 
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--to", "location", default=DEFAULT_REGISTRY, show_default=True, metavar="REGISTRY")
 @click.option("--channel", type=click.Choice(["candidate", "stable"]), default="candidate", show_default=True)
 @click.option("--key", "key_name", default=None, help="Which of your keys signs; the only one by default.")
+@click.option("--make-key", is_flag=True, help="Make a signing key of your own first if you have none.")
 @click.option("--no-publish", is_flag=True, help="Only build, check and time.")
 @click.option("--device", type=click.Choice(["auto", "npu", "simulator"]), default="auto", show_default=True)
 @click.option("--runner-python", type=click.Path(path_type=Path), default=None)
@@ -35,13 +37,15 @@ if TYPE_CHECKING:
 @click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True)
 @click.option("--night", default=None, metavar="ID", help="Name of this night; today's date by default.")
 @click.option("--fail-on-slower", is_flag=True, help="A slower kernel makes the exit code 21 too.")
+@click.option("--require-xclbin", is_flag=True, help="Fail when the toolchain is not installed.")
 @click.option("--workers", metavar="dask://HOST:PORT", help="Build on a cluster.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout.")
 def nightly(
     manifest: Path, jobs: int | None, filters: tuple[str, ...], build_dir: Path, location: str, channel: str,
     key_name: str | None, no_publish: bool, device: str, runner_python: Path | None, iterations: int,
-    warmup: int, night: str | None, fail_on_slower: bool, workers: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    warmup: int, night: str | None, fail_on_slower: bool, require_xclbin: bool, workers: str | None,
+    make_key: bool, as_json: bool,
+) -> int:  # fmt: skip
     """Build, check, time and publish every kernel of MANIFEST, and report what changed.
 
     A night that was cut off goes on where it stopped when it is started again under the same name. Reports
@@ -50,18 +54,20 @@ def nightly(
     from npukbuild.cli.build import chosen
     from npukbuild.engine.manifest import read_manifest
     from npukbuild.engine.pipeline import Options
-    from npukbuild.publish.keys import load_signing_key
     from npukbuild.publish.night import NightOptions, Nights, kernel_night
     from npukbuild.publish.night_report import write_reports
     from npukbuild.publish.registry import open_registry
 
     kernels = chosen(read_manifest(manifest).kernels, filters)
-    key = None if no_publish else load_signing_key(key_name)
+    key = None if no_publish else _key(key_name, make_key)
     registry = None if no_publish else open_registry(location, create=True)
     name = night or dt.datetime.now(dt.UTC).date().isoformat()
     nights = Nights(build_dir / "nights", name)
     started = time.monotonic()
-    report = _build(kernels, Options(build_dir, jobs=jobs or 0, keep_going=True, workers=workers))
+    build = Options(
+        build_dir, jobs=jobs or 0, keep_going=True, workers=workers, require_xclbin=require_xclbin
+    )
+    report = _build(kernels, build)
     options = NightOptions(device, iterations, warmup, channel, runner_python)
     rows = []
     with Progress() as progress:
@@ -77,7 +83,25 @@ def nightly(
         click.echo(paths["report.json"].read_text(encoding="utf-8"), nl=False)
     else:
         click.echo("\n".join(_lines(rows, paths["report.html"])))
-    _fail_if_needed(rows, paths["report.html"], fail_on_slower)
+    error = _failure(rows, paths["report.html"], fail_on_slower)
+    if error is None:
+        return 0
+    show_error(error, as_json=False)
+    return error.exit_code
+
+
+def _key(name: str | None, make: bool) -> SigningKey:
+    """Return the key to sign with; with ``make``, a new one in the user's name when there is none at all."""
+    import getpass
+
+    from npukbuild.publish.keys import create_key, keys_folder, load_signing_key
+
+    if make and name is None and not any(keys_folder().glob("*.key")):
+        plain = "".join(c for c in getpass.getuser() if c.isascii() and (c.isalnum() or c in "-_"))
+        key = create_key(plain or "nightly")
+        click.echo(f"made signing key {key.name} in {keys_folder()}: you had none", err=True)
+        return key
+    return load_signing_key(name)
 
 
 def _build(kernels: list[KernelRequest], options: Options) -> BuildReport:
@@ -126,11 +150,10 @@ def _lines(rows: list[KernelNight], page: Path) -> list[str]:
     return lines
 
 
-def _fail_if_needed(rows: list[KernelNight], page: Path, fail_on_slower: bool) -> None:
+def _failure(rows: list[KernelNight], page: Path, fail_on_slower: bool) -> BuildFailedError | None:
     failed = [row.kernel for row in rows if row.status == "failed"]
     slower = [row.kernel for row in rows if (row.comparison or {}).get("verdict") == "slower"]
-    if failed or (fail_on_slower and slower):
-        what = (
-            f"{len(failed)} of {len(rows)} kernels failed" if failed else f"{len(slower)} kernels are slower"
-        )
-        raise BuildFailedError(what, details=(failed or slower)[:20], hint=f"see {page}")
+    if not failed and not (fail_on_slower and slower):
+        return None
+    what = f"{len(failed)} of {len(rows)} kernels failed" if failed else f"{len(slower)} kernels are slower"
+    return BuildFailedError(what, details=(failed or slower)[:20], hint=f"see {page}")

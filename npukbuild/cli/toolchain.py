@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from npukbuild.cli.report import print_json
+from npukbuild.cli.toolchain_bump import bisect, bump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,3 +209,7 @@ def remove(set_name: str) -> None:
 
     for folder in run_remove(set_name):
         click.echo(f"removed {folder}")
+
+
+toolchain.add_command(bump)
+toolchain.add_command(bisect)

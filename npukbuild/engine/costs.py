@@ -33,7 +33,7 @@ class Costs:
         self._new: dict[str, dict[str, list[float]]] = {}
 
     def memory(self, kind: str, label: str) -> int:
-        """Return bytes to reserve: the action's own peak, else the largest of its kind, else a cautious guess."""
+        """Return bytes to reserve: the action's own peak, else its kind's largest, else a cautious guess."""
         names = self._known.get(kind)
         if not names:
             return UNKNOWN_BYTES
@@ -50,7 +50,7 @@ class Costs:
         return own[1] if own else sum(entry[1] for entry in names.values()) / len(names)
 
     def learn(self, kind: str, label: str, peak_bytes: int, seconds: float) -> None:
-        """Take one run into account. A peak is forgotten slowly, so that one small run does not over-commit."""
+        """Take one run into account; a peak is forgotten slowly, since one small run proves nothing."""
         names = self._known.setdefault(kind, {})
         old = names.get(label)
         entry = [float(peak_bytes), seconds]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 # `#include <x>`, `#include_next "x"`, `#embed "x"` and `__has_include(<x>)` alike: each asks which file has
 # a name.
-_INCLUDE = re.compile(rb'(?:#[ \t]*(?:include(?:_next)?|import|embed)[ \t]*|__has_include(?:_next)?[ \t]*\([ \t]*)'
-                      rb'(?:"([^"\n]+)"|<([^>\n]+)>)')  # fmt: skip
+_INCLUDE = re.compile(
+    rb"(?:#[ \t]*(?:include(?:_next)?|import|embed)[ \t]*|__has_include(?:_next)?[ \t]*\([ \t]*)"
+    rb'(?:"([^"\n]+)"|<([^>\n]+)>)'
+)
 
 
 def parse_depfile(text: str) -> list[str]:
@@ -39,7 +41,7 @@ def _unescape(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Names (by root) of the files that were read, and of the places where a file would have been taken first."""
+    """Names of the files that were read, and of the places where one would have been taken first."""
 
     present: tuple[str, ...]
     absent: tuple[str, ...]

@@ -35,7 +35,7 @@ def digest_bytes(data: bytes) -> str:
 
 def digest_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content, always by reading it."""
-    with open(path, "rb") as file:  # noqa: PTH123 - a str path is the common case here, and this is the hot one
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -60,7 +60,7 @@ class FileDigests:
             OSError: The file cannot be read.
         """
         name = os.fspath(path)
-        with open(name, "rb") as file:  # noqa: PTH123 - hot path
+        with open(name, "rb") as file:
             before = os.fstat(file.fileno())
             mark = signature(before)
             known = self._known.get(name)
@@ -79,7 +79,7 @@ class FileDigests:
     def state(self, path: str | Path) -> str:
         """Return the digest of ``path``, or :data:`ABSENT` when no readable regular file is there."""
         try:
-            status = os.stat(path)  # noqa: PTH116 - hot path
+            status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return ABSENT
         if stat.S_ISDIR(status.st_mode):

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild import errors
@@ -16,6 +15,7 @@ from npukbuild.errors import CacheError, FolderError, NpukbuildError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from npukbuild.engine.action import Action
     from npukbuild.engine.digest import FileDigests

@@ -189,7 +189,7 @@ class FarmExecutor:
                 raise ToolError(
                     f"{job.action.kind}: the worker on {answer['host']} has another {name}",
                     why="its result would belong to other sources",
-                    hint="bring all machines to the same version of npukbuild, of its sources and of the compiler",
+                    hint="bring all machines to the same npukbuild, sources and compiler",
                 )
         work = job.folder / WORK
         work.mkdir()
@@ -227,13 +227,21 @@ class Ticket:
         """Return plain data."""
         action = self.action
         return {
-            "kind": action.kind, "label": action.label, "outputs": list(action.outputs),
-            "may_be_empty": list(action.may_be_empty), "command": list(action.command), "call": action.call,
-            "environment": dict(action.environment), "parameters": action.parameters, "search": list(action.search),
-            "depfile": action.depfile, "timeout": action.timeout,
-            "inputs": {name: list(value) for name, value in self.inputs.items()}, "store": self.store,
+            "kind": action.kind,
+            "label": action.label,
+            "outputs": list(action.outputs),
+            "may_be_empty": list(action.may_be_empty),
+            "command": list(action.command),
+            "call": action.call,
+            "environment": dict(action.environment),
+            "parameters": action.parameters,
+            "search": list(action.search),
+            "depfile": action.depfile,
+            "timeout": action.timeout,
+            "inputs": {name: list(value) for name, value in self.inputs.items()},
+            "store": self.store,
             "tools": [list(pair) for pair in self.tools],
-        }  # fmt: skip
+        }
 
 
 def run_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
@@ -241,9 +249,15 @@ def run_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
     import socket
 
     answer: dict[str, Any] = {
-        "host": socket.gethostname(), "seconds": 0.0, "peak_bytes": 0, "error": None, "outputs": {}, "found": {},
-        "steady": False, "log": "",
-    }  # fmt: skip
+        "host": socket.gethostname(),
+        "seconds": 0.0,
+        "peak_bytes": 0,
+        "error": None,
+        "outputs": {},
+        "found": {},
+        "steady": False,
+        "log": "",
+    }
     folder = Path(tempfile.mkdtemp(prefix="npukbuild-farm-"))
     try:
         _run(ticket, folder, answer)
@@ -258,12 +272,19 @@ def _run(ticket: Mapping[str, Any], folder: Path, answer: dict[str, Any]) -> Non
     remote = RemoteStore(open_transport(ticket["store"]), ticket["store"])
     _check_tools(ticket["tools"])
     action = Action(
-        kind=ticket["kind"], label=ticket["label"], inputs={name: TextInput(b"") for name in ticket["inputs"]},
-        outputs=tuple(ticket["outputs"]), may_be_empty=tuple(ticket["may_be_empty"]),
-        command=tuple(ticket["command"]), call=ticket["call"], environment=ticket["environment"],
-        parameters=ticket["parameters"], search=tuple(ticket["search"]), depfile=ticket["depfile"],
+        kind=ticket["kind"],
+        label=ticket["label"],
+        inputs={name: TextInput(b"") for name in ticket["inputs"]},
+        outputs=tuple(ticket["outputs"]),
+        may_be_empty=tuple(ticket["may_be_empty"]),
+        command=tuple(ticket["command"]),
+        call=ticket["call"],
+        environment=ticket["environment"],
+        parameters=ticket["parameters"],
+        search=tuple(ticket["search"]),
+        depfile=ticket["depfile"],
         timeout=ticket["timeout"],
-    )  # fmt: skip
+    )
     contents: dict[str, Blob | bytes] = {}
     for name, (digest, _executable) in ticket["inputs"].items():
         data = remote.get_bytes(digest)

@@ -1,4 +1,4 @@
-"""What an action is made with, by content: parts of npukbuild itself, Python packages, programs on this machine."""
+"""What an action is made with, by content: parts of npukbuild, Python packages, programs."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Identities:
 
 
 def searched_before(path: str) -> tuple[str, ...]:
-    """Return the places on ``PATH`` where a program of the same name would have been found before ``path``."""
+    """Return the places on ``PATH`` where a program of this name would have been found first."""
     name = os.path.basename(path)
     passed: list[str] = []
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
@@ -143,7 +143,7 @@ def program_version(path: str) -> str:
 
 
 def compiler_parts(path: str) -> tuple[str, ...]:
-    """Return the programs that a GCC-like driver calls, as it names them itself; nothing for other programs."""
+    """Return the programs that a GCC-like driver calls, as it names them; nothing for others."""
     parts = []
     for name in ("cc1plus", "as", "ld"):
         try:

@@ -103,7 +103,7 @@ def holds(place: Path, wanted: Mapping[str, str], digests: FileDigests) -> bool:
 
 
 def keep_evidence(place: Path, outcome: Outcome, kind: str) -> Path | None:
-    """Move a failed action's work folder to ``<place>.failed/<kind>`` and return that, or None if there is none.
+    """Move a failed action's work folder to ``<place>.failed`` and return that, or None without one.
 
     What the action had to work with and what it wrote lie there, with its log beside.
     """

@@ -1,4 +1,4 @@
-"""The graph of one kernel: render, check, compile for the host, simulate; with the toolchain the XCLBIN as well."""
+"""The graph of one kernel: render, check, host compile, simulate; with the toolchain the XCLBIN."""
 
 from __future__ import annotations
 
@@ -35,8 +35,16 @@ _PLANNING = (
 )
 _READING = ("errors.py", "targets", "ir", "engine/steps.py")
 _RUNNING = (
-    "errors.py", "targets", "kernels", "planner", "ir", "simulator", "smoke", "engine/steps.py", "engine/families.py",
-)  # fmt: skip
+    "errors.py",
+    "targets",
+    "kernels",
+    "planner",
+    "ir",
+    "simulator",
+    "smoke",
+    "engine/steps.py",
+    "engine/families.py",
+)
 _COMPILING = ("errors.py", "simulator", "engine/steps.py")
 
 XCLBIN_FILES = ("kernel.xclbin", "insts.bin")
@@ -146,7 +154,10 @@ class KernelGraph:
             "host-compile",
             call=f"{_STEPS}:host_compile",
             parameters={
-                "arch": arch, "compiler": "{cxx}", "kind": self.compiler.kind, "identity": self.compiler.identity,
+                "arch": arch,
+                "compiler": "{cxx}",
+                "kind": self.compiler.kind,
+                "identity": self.compiler.identity,
                 "words": ["{cxx}", *self.compiler.command[1:]],
             },
             inputs={"kernel.cc": source},
@@ -155,7 +166,7 @@ class KernelGraph:
             depfile=DEPENDS,
             search=("{aie_api}", *(f"{{system{index}}}" for index, _ in enumerate(self._system_folders()))),
             tools=(self._compiler_tool(), self.identities.code("npukbuild", _COMPILING)),
-        )  # fmt: skip
+        )
         built: dict[str, OutputOf] = {}
         if self.toolchain is not None:
             yield self.toolchain.node(kernel, arch)
@@ -165,13 +176,15 @@ class KernelGraph:
             call=f"{_STEPS}:simulate",
             parameters={"request": dict(kernel.request), "check": self.check},
             inputs={
-                "design.mlir": design, "kernel.cc": source,
-                "kernel.so": OutputOf(f"{group}:host-compile", "kernel.so"), **built,
+                "design.mlir": design,
+                "kernel.cc": source,
+                "kernel.so": OutputOf(f"{group}:host-compile", "kernel.so"),
+                **built,
             },
             outputs=("verdict.json",),
             tools=(self.identities.code("npukbuild", _RUNNING, ("numpy", "ml_dtypes", "simpy", "xdsl")),),
             timeout=SIMULATE_SECONDS,
-        )  # fmt: skip
+        )
 
     def _compiler_tool(self) -> Tool:
         compiler = self.compiler
@@ -203,7 +216,7 @@ def system_folders(command: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     _, _, rest = said.partition("#include <...> search starts here:")
     listed, _, _ = rest.partition("End of search list")
-    return tuple(str(Path(line.strip()).resolve()) for line in listed.splitlines() if line.strip())  # fmt: skip
+    return tuple(str(Path(line.strip()).resolve()) for line in listed.splitlines() if line.strip())
 
 
 def _plain_environment() -> dict[str, str]:

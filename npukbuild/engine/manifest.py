@@ -28,7 +28,6 @@ import itertools
 import re
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.families import Family, Field, family_named, family_names
@@ -39,6 +38,7 @@ from npukbuild.targets import target_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 MOST_KERNELS = 100_000
 _TOP = ("include", "defaults", "kernel")
@@ -329,7 +329,7 @@ def _combinations(
 
 
 def shape_fields(family: Family) -> list[Field]:
-    """Return the fields that a shape of ``family`` gives, in order: its sizes that have no option-like meaning."""
+    """Return the fields that a shape of ``family`` gives, in order: the sizes of the problem."""
     return [one for one in family.fields if one.kind == "size" and (one.required or one.default is not None)]
 
 
@@ -358,7 +358,8 @@ def fault_of(one: Field, value: Any) -> str | None:
     if one.choices:
         if value in one.choices:
             return None
-        return f"{one.name} must be one of {', '.join(one.choices)}, not {value!r}{_did_you_mean(str(value), one.choices)}"
+        known = ", ".join(one.choices)
+        return f"{one.name} must be one of {known}, not {value!r}{_did_you_mean(str(value), one.choices)}"
     return None if isinstance(value, str) else f"{one.name} must be a name, not {value!r}"
 
 

@@ -85,7 +85,7 @@ class KernelResult:
 
 @dataclass
 class BuildReport:
-    """What became of a build; ``dependencies`` is everything that it depended on, if nothing moved meanwhile."""
+    """What became of a build, and everything that it depended on, if nothing moved meanwhile."""
 
     results: list[KernelResult] = field(default_factory=list)
     dependencies: Dependencies | None = None

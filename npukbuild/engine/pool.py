@@ -15,8 +15,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "CXX", "CC", "VIRTUAL_ENV", "XDG_CACHE_HOME",
-         "XDG_DATA_HOME", "LD_LIBRARY_PATH")  # fmt: skip
+_KEPT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "SYSTEMROOT",
+    "CXX",
+    "CC",
+    "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "LD_LIBRARY_PATH",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class Reply:
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the environment of workers: the user's paths and our variables, one thread per numeric library."""
+    """Return the environment of workers: the user's paths, our variables, one thread per library."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     kept.update({name: value for name, value in os.environ.items() if name.startswith("NPUKBUILD_")})
     # The pool runs one job per core; threads inside of jobs would over-commit both cores and memory.

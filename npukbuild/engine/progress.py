@@ -1,4 +1,4 @@
-"""What a person sees while many kernels are built: a live line per running job on a terminal, plain lines elsewhere."""
+"""What a person sees while kernels are built: a live line per job on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last build of each kernel was made of, kept in the build folder, to say why the next one is needed."""
+"""What the last build of each kernel was made of, kept to say why the next one is needed."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return a rooted name as a person writes it: ``{kernels_src}/matmul.hpp`` as ``kernels_src/matmul.hpp``."""
+    """Return a name as a person writes it: ``{kernels_src}/x.hpp`` as ``kernels_src/x.hpp``."""
     root, brace, rest = name.partition("}")
     if not brace or not root.startswith("{"):
         return name

@@ -40,7 +40,7 @@ class Roots:
         return _TOKEN.sub(lambda match: self._folders[match.group(1)], text)
 
     def name(self, path: str) -> str:
-        """Return ``path`` by the name of the folder it is in, or as an absolute path outside of all of them."""
+        """Return ``path`` by the name of the folder it is in, or as it is outside of all of them."""
         full = os.path.normpath(path)
         for folder, name in self._by_path:
             if full == folder:

@@ -26,7 +26,7 @@ DRAIN_SECONDS = 10.0
 
 @dataclass
 class Session:
-    """Open stores and knowledge; see :func:`open_session`. ``started`` is ``time.time()`` before any file was read."""
+    """Open stores and knowledge; ``started`` is ``time.time()`` before any file was read."""
 
     store: LocalStore
     digests: FileDigests

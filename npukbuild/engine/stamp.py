@@ -49,7 +49,7 @@ def invocation() -> list[str] | None:
 
 
 def stamp_path(arguments: list[str]) -> str:
-    """Return where the stamp of a command line lies: in its build folder, under a name made of its surroundings."""
+    """Return where a command line's stamp lies: in its build folder, named after its surroundings."""
     parts = [
         *arguments,
         "",
@@ -76,7 +76,7 @@ def build_dir(arguments: list[str]) -> str:
 
 
 def replay(arguments: list[str]) -> tuple[bytes, bytes] | None:
-    """Return what the command printed on stdout and stderr when nothing that it depends on has changed, else None."""
+    """Return what the command printed on stdout and stderr if nothing has changed since, else None."""
     path = stamp_path(arguments)
     try:
         with open(path, "rb") as file:
@@ -139,11 +139,14 @@ def record(
 
 def signature(status: os.stat_result) -> str:
     """Return what identifies the state of a file without reading it."""
-    return f"{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}.{status.st_dev}.{status.st_mode}"
+    return (
+        f"{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}."
+        f"{status.st_ino}.{status.st_dev}.{status.st_mode}"
+    )
 
 
 def is_quiet(status: os.stat_result, hashed: float) -> bool:
-    """Say whether the last change lies far enough before ``hashed`` for the signature to stand for the content."""
+    """Say whether the last change lies long enough before ``hashed`` to trust the signature."""
     return hashed - status.st_ctime_ns / 1e9 >= QUIET_SECONDS
 
 

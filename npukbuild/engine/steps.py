@@ -1,4 +1,4 @@
-"""The steps of a kernel's build, as workers run them: each reads its inputs in the work folder and writes there.
+"""The steps of a kernel's build, as workers run them, from inputs to outputs in the work folder.
 
 A step depends on its parameters, on the files in its folder and on what it declares to have read, and on
 nothing else; whatever else could change its result is part of its action as a tool.

@@ -54,7 +54,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Verified content: its record, a file that holds it now, and whether that file is the store's or the user's."""
+    """Verified content: its record, a file that holds it now, and whether the store keeps that file."""
 
     record: OutputRecord
     path: Path
@@ -184,7 +184,7 @@ class LocalStore:
                 self._publish(self.result_path(key), pack(result, key))
 
     def get_sets(self, base_key: str) -> list[tuple[str, ...]]:
-        """Return the sets of names that actions with this base key are known to have looked for, last used first."""
+        """Return the sets of names that actions with this base key looked for, last used first."""
         path = self.sets_path(base_key)
         try:
             check, _, body = path.read_bytes().partition(b"\n")
@@ -278,7 +278,8 @@ class LocalStore:
     def _give_up(self, error: OSError) -> None:
         self.writable = False
         self._say(
-            f"the cache in {self.folder} cannot be written ({error.strerror}); building without keeping results"
+            f"the cache in {self.folder} cannot be written ({error.strerror}); "
+            "building without keeping results"
         )
 
     def _say(self, text: str) -> None:

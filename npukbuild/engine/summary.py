@@ -39,7 +39,8 @@ def total_line(results: Sequence[KernelResult], wall_seconds: float) -> str:
     built, hit, failed = (_count(results, status) for status in ("built", "hit", "failed"))
     noun = "kernel" if len(results) == 1 else "kernels"
     total = sum(result.bytes for result in results)
-    return f"{len(results)} {noun}: {built} built, {hit} hit, {failed} failed in {duration(wall_seconds)}, {size(total)}"
+    counts = f"{built} built, {hit} hit, {failed} failed"
+    return f"{len(results)} {noun}: {counts} in {duration(wall_seconds)}, {size(total)}"
 
 
 def unchanged_line(results: Sequence[KernelResult]) -> str:
@@ -80,7 +81,8 @@ def _count(results: Sequence[KernelResult], status: str) -> int:
 def _rows(results: Sequence[KernelResult]) -> list[str]:
     width = max((len(result.kernel.group) for result in results), default=0)
     return [
-        f"{result.status:<8}{result.kernel.group:<{width}}  {duration(result.seconds):>8}  {size(result.bytes):>7}"
+        f"{result.status:<8}{result.kernel.group:<{width}}"
+        f"  {duration(result.seconds):>8}  {size(result.bytes):>7}"
         for result in results
         if result.status in ("built", "hit")
     ]

@@ -1,4 +1,4 @@
-"""Where things stand in a TOML text: ``tomllib`` gives values without lines, this gives lines without values."""
+"""Where things stand in a TOML text: ``tomllib`` gives values without lines, this the lines."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _table(parts: tuple[str, ...], array: bool, counts: dict[Path, int]) -> Path
 
 
 def _value(text: str, at: int, line: int, path: Path, found: dict[Path, int]) -> int:
-    """Walk over the value that begins at ``at``, note the elements of arrays, return where its last line ends."""
+    """Walk over the value at ``at``, note the elements of arrays, return where its last line ends."""
     stack: list[list[int | str]] = []  # (bracket, index of the next element)
     fresh = False
     while at < len(text):

@@ -62,13 +62,17 @@ def find_maker(digests: FileDigests, *, required: bool) -> tuple[XclbinMaker | N
         ToolchainMissingError: It is required and missing, or damaged.
     """
     from npukbuild.toolchain import find_toolchain, require_toolchain
-    from npukbuild.toolchain.lock import read_lock
+    from npukbuild.toolchain.lock import read_lock, user_lock_path
     from npukbuild.toolchain.marker import MARKER_NAME, environment_folder
     from npukbuild.toolchain.platforms import host_platform
 
-    chosen = read_lock().choose(None)
+    lock = read_lock()
+    chosen = lock.choose(None)
     marker = environment_folder(chosen, host_platform().name) / MARKER_NAME
     about = Dependencies(0.0)
+    about.files[str(lock.path)] = digests.file(lock.path)  # another default set is another toolchain
+    if lock.path != user_lock_path():
+        about.absent.add(str(user_lock_path()))
     if marker.is_file():
         about.files[str(marker)] = digests.file(marker)
     else:

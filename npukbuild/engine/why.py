@@ -76,7 +76,7 @@ def explain(build_dir: Path, kernel: str, check: str, *, cache_dir: Path | None 
     record = read_record(build_dir, group)
     if record is None:
         raise RequestError(f"the record of {group} cannot be read", hint="build it once more")
-    would = _would(build_dir, group, record, check, cache_dir)
+    would = _would(build_dir, record, check, cache_dir)
     return Answer(group, record.status, record.because, max(0.0, time.time() - record.when), would)
 
 
@@ -104,7 +104,7 @@ def find_group(build_dir: Path, kernel: str) -> str:
     )
 
 
-def _would(build_dir: Path, group: str, record: Record, check: str, cache_dir: Path | None) -> str:
+def _would(build_dir: Path, record: Record, check: str, cache_dir: Path | None) -> str:
     """Follow the kernel's actions until one has no result that is valid now."""
     render = record.actions.get("render")
     if render is None:

@@ -1,4 +1,4 @@
-"""The result of an action as bytes: an ``ActionResult`` of the Remote Execution API, which Bazel caches store.
+"""The result of an action as bytes: an ``ActionResult`` of the Remote Execution API, as Bazel has it.
 
 Servers such as bazel-remote refuse anything else under ``/ac/``; plain ones such as nginx store any bytes.
 The fields used are output_files = 2 {path = 1, digest = 2 {hash = 1, size_bytes = 2}, is_executable = 4},

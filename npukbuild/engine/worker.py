@@ -149,7 +149,7 @@ def _in_child(request: dict[str, Any], error_pipe: int) -> None:
         if request.get("call"):
             code = _call(request, error_pipe)
         else:
-            os.execve(request["command"][0], request["command"], request["environment"])
+            os.execve(request["command"][0], request["command"], request["environment"])  # noqa: S606
     except OSError as error:
         name = request["command"][0] if request.get("command") else request["work"]
         _report(error_pipe, {"start": f"{name}: {error.strerror}", "errno": error.errno})

@@ -12,11 +12,14 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from npukbuild.engine.action import OutputOf
 from npukbuild.engine.evict import lease
-from npukbuild.engine.graph import Node
 from tests.engine.rig import World, shell
+
+if TYPE_CHECKING:
+    from npukbuild.engine.graph import Node
 
 
 def nodes(log: Path, count: int, pause: float) -> list[Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.action import Action, FileInput, Input, Tool
@@ -17,6 +16,7 @@ from npukbuild.engine.store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from npukbuild.engine.remote import RemoteStore
 

@@ -1,21 +1,23 @@
-"""Manifests: matrices, defaults, includes, every mistake at once with its line, and the schema that agrees."""
+"""Manifests: matrices, defaults, includes, all mistakes at once with their lines, and the schema."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from syrupy.assertion import SnapshotAssertion
 
 from npukbuild.engine.families import plan_request
 from npukbuild.engine.manifest import Manifest, json_schema, read_manifest
 from npukbuild.engine.toml_places import places
 from npukbuild.errors import ManifestError
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "kernels.toml"
 
@@ -164,9 +166,10 @@ values = st.one_of(
     st.booleans(), st.lists(st.integers(0, 2), max_size=2), st.just(1.5),
 )  # fmt: skip
 tables = st.dictionaries(
-    st.sampled_from(["m", "k", "n", "dtype", "out_dtype", "b_layout", "target", "cols", "block", "colour"]), values,
+    st.sampled_from(["m", "k", "n", "dtype", "out_dtype", "b_layout", "target", "cols", "block", "colour"]),
+    values,
     max_size=4,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -199,13 +202,21 @@ def _toml(value: Any) -> str:
 
 
 def test_places() -> None:
-    text = 'a = 1\n[t]\n"b c" = """\nx = 1\n[no]\n"""\nd.e = [1,\n  [2,\n 3]] # [\n[[u]]\nf = { g = [1] }\n[[u]]\nh = "\\"["\ni=2\n'
+    text = 'a = 1\n[t]\n"b c" = """\nx = 1\n[no]\n"""\nd.e = [1,\n  [2,\n 3]] # [\n'
+    text += '[[u]]\nf = { g = [1] }\n[[u]]\nh = "\\"["\ni=2\n'
     tomllib.loads(text)
     found = places(text)
     assert {path: line for path, line in found.items() if len(path) < 4} == {
-        ("a",): 1, ("t",): 2, ("t", "b c"): 3, ("t", "d", "e"): 7, ("u", 0): 10, ("u", 0, "f"): 11, ("u", 1): 12,
-        ("u", 1, "h"): 13, ("u", 1, "i"): 14,
-    }  # fmt: skip
+        ("a",): 1,
+        ("t",): 2,
+        ("t", "b c"): 3,
+        ("t", "d", "e"): 7,
+        ("u", 0): 10,
+        ("u", 0, "f"): 11,
+        ("u", 1): 12,
+        ("u", 1, "h"): 13,
+        ("u", 1, "i"): 14,
+    }
     assert found["t", "d", "e", 0] == 7
     assert found["t", "d", "e", 1] == 8
     assert found["t", "d", "e", 1, 1] == 9

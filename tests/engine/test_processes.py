@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -86,7 +85,7 @@ def still_running(folder: Path) -> list[str]:
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                if str(folder) in os.readlink(process / "cwd"):
+                if str(folder) in str((process / "cwd").readlink()):
                     found.append((process / "cmdline").read_text())
             except OSError:
                 continue

@@ -177,11 +177,18 @@ def test_memory_is_never_over_committed(world: World) -> None:
 
     def nodes(salt: str) -> list[Node]:
         return [
-            Node(f"n{index}", Action(
-                kind="big", label=f"n{index}", outputs=("out",), command=(sys.executable, "-S", "-c", program),
-                environment={**ENVIRONMENT, "SALT": f"{salt} {index}"},
-            )) for index in range(4)
-        ]  # fmt: skip
+            Node(
+                f"n{index}",
+                Action(
+                    kind="big",
+                    label=f"n{index}",
+                    outputs=("out",),
+                    command=(sys.executable, "-S", "-c", program),
+                    environment={**ENVIRONMENT, "SALT": f"{salt} {index}"},
+                ),
+            )
+            for index in range(4)
+        ]
 
     alone = Recorder()
     world.run(*nodes("1"), jobs=4, costs=costs, budget=1 << 30, reporter=alone)
@@ -248,7 +255,7 @@ def test_a_lock_that_stays_taken_is_an_error(world: World, monkeypatch: pytest.M
 
 
 def test_a_source_that_changes_meanwhile_is_not_kept(world: World) -> None:
-    """The compiler reads a header, and the header changes before it ends: the result must not get the new key."""
+    """A header changes after it was read: the result must not get the new header's key."""
     from npukbuild.engine.action import FileInput
 
     header = world.folder / "two" / "value.h"
