@@ -266,27 +266,20 @@ class Limits:
     def _queues(self, sequence: Sequence) -> None:
         """Count starts on a channel with no wait of any kind between them."""
         queued: dict[tuple[TileId, str, int], int] = {}
+        most: dict[tuple[TileId, str, int], tuple[int, Location | None]] = {}
         for op in sequence.operations:
             if isinstance(op, Wait):
                 queued.clear()
             elif isinstance(op, Push):
-                target = op.target
-                key = (target.tile, target.direction, target.channel)
+                key = (op.target.tile, op.target.direction, op.target.channel)
                 queued[key] = queued.get(key, 0) + 1
-                depth = self.target.limits(self.target.kind(target.tile.row)).queue
-                if queued[key] == depth + 1:
-                    name = f"transfers queued on channel {target.direction} {target.channel} of {target.tile}"
-                    self.over("queue", name, self._longest(sequence, key), depth, target.tile, op.loc)
-
-    def _longest(self, sequence: Sequence, key: tuple[TileId, str, int]) -> int:
-        longest = current = 0
-        for op in sequence.operations:
-            if isinstance(op, Wait):
-                current = 0
-            elif isinstance(op, Push) and (op.target.tile, op.target.direction, op.target.channel) == key:
-                current += 1
-                longest = max(longest, current)
-        return longest
+                depth = self.target.limits(self.target.kind(op.target.tile.row)).queue
+                if queued[key] > max(depth, most.get(key, (0, None))[0]):
+                    most[key] = (queued[key], most.get(key, (0, op.loc))[1])
+        for (tile, direction, channel), (count, loc) in most.items():
+            depth = self.target.limits(self.target.kind(tile.row)).queue
+            name = f"transfers queued on channel {direction} {channel} of {tile}"
+            self.over("queue", name, count, depth, tile, loc)
 
     def crossings(self, crossings: tuple[Crossing, ...]) -> None:
         """Check streams north and south.

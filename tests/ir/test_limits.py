@@ -184,6 +184,18 @@ def test_the_limit_fits_and_one_more_does_not(resource: str, make: Callable[[int
         over.check()
 
 
+def test_a_wait_makes_room_in_the_queue() -> None:
+    def batch(first: int, token: str) -> str:
+        moves = [memcpy("1, 1, 1, 2", "0, 0, 0, 1", first + k) for k in range(4)]
+        moves[-1] = moves[-1].replace("metadata", f"{token}metadata")
+        return "\n".join(moves)
+
+    wait = "\naiex.npu.dma_wait {symbol = @in}\n"
+    ops = batch(0, "issue_token = true, ") + wait + batch(4, "")
+    assert not account(device(sequence(ops))).violations
+    assert account(device(sequence(ops.replace(wait, "\n")))).violations
+
+
 def test_program_and_constants_have_their_limits() -> None:
     text = device("%b = aie.buffer(%c) {mem_bank = 3 : i32} : memref<1024xi32>\naie.core(%c) { aie.end }")
     core = TileId(0, 2)

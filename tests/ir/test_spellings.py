@@ -12,6 +12,7 @@ import pytest
 from npukbuild.errors import DesignError
 from npukbuild.ir import load_design, read_design
 from npukbuild.ir.dialects.fifo_ops import ObjectFifoAcquireOp
+from npukbuild.ir.lowering.raw import decode_shim
 
 if TYPE_CHECKING:
     from npukbuild.ir import Design
@@ -184,6 +185,16 @@ def test_a_strided_descriptor_survives_the_registers() -> None:
     )
     (expected,) = load_design(device(move)).sequence.operations
     assert plain(push) == plain(expected)
+
+
+def test_a_descriptors_sizes_have_ten_bits() -> None:
+    fields = decode_shim([0, 0, 0, 1023 << 20, 1022 << 20, 0, 63 << 20, 0])
+    assert (fields.sizes, fields.iteration_size) == ((1023, 1022), 64)
+
+
+def test_a_function_may_use_a_name_of_the_device_again() -> None:
+    body = "func.func @twice(%c: i32) -> i32 {\n%m = arith.addi %c, %c : i32\nfunc.return %m : i32\n}\n"
+    assert load_design(device(body + program())).buffers
 
 
 def test_parts_of_a_host_buffer() -> None:
