@@ -159,6 +159,14 @@ def test_a_full_disk(program: Program, small_disk: Path) -> None:
     assert not list(small_disk.rglob("design.mlir"))
 
 
+def wait_for_work(program: Program) -> None:
+    """Wait until the program has begun to compile or to simulate."""
+    work = Path(program.environment["NPUKBUILD_CACHE_DIR"]) / "v1" / "work"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(work.glob("host-compile-*")):
+        time.sleep(0.01)
+
+
 def test_ctrl_c_leaves_nothing_half_written(program: Program) -> None:
     process = program.start(*MAIN, "--k", "128")
     wait_for_work(program)
