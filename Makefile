@@ -50,7 +50,7 @@ bench: $(STAMP_DEV) ## ratios against named baselines
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 nightly: $(STAMP) ## build, check, time and publish examples/kernels.toml
-	@$(BIN)/npukbuild nightly examples/kernels.toml $(ARGS)
+	@$(BIN)/npukbuild nightly examples/kernels.toml --make-key $(ARGS)
 
 clean: ## remove build results
 	rm -rf build dist

@@ -1,4 +1,4 @@
-"""``npukbuild keys``: make, list, show and trust signing keys."""
+"""``npukbuild keys``: make, list, export and trust signing keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def new(name: str, as_json: bool) -> None:
         print_json({"name": name, "id": key.id, "folder": str(keys_folder())})
         return
     click.echo(f"{name} {key.id[:12]} in {keys_folder()}")
-    click.echo(f"give {name}.pub to those who are to trust your releases", err=True)
+    click.echo(
+        f"for those who are to trust your releases: npukbuild keys export {name} > {name}.pub", err=True
+    )
 
 
 @keys.command(name="list")
@@ -43,6 +45,22 @@ def list_(as_json: bool) -> None:
         click.echo(f"no keys in {keys_folder()}; npukbuild keys new NAME makes one", err=True)
     for key in known:
         click.echo(f"{key.id[:12]}  {'own    ' if key.own else 'trusted'}  {key.name}")
+
+
+@keys.command()
+@click.argument("name")
+def export(name: str) -> None:
+    """Print the public half of the key NAME, for those who are to trust it."""
+    from npukbuild.errors import SignatureError
+    from npukbuild.publish.keys import keys_folder, known_keys, public_text
+
+    for key in known_keys().values():
+        if key.name == name:
+            click.echo(public_text(key), nl=False)
+            return
+    raise SignatureError(
+        f"there is no key called {name!r}", where=str(keys_folder()), hint="npukbuild keys list"
+    )
 
 
 @keys.command()

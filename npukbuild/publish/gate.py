@@ -1,6 +1,7 @@
 """The gate: what may be released, and to which channel.
 
-Nothing passes without a passing verdict that names exactly the bytes which are to be released. The stable
+Nothing passes without a passing verdict that names exactly the bytes which are to be released, and those must
+be the ones that the build left: what was edited or put there by hand has no provenance. The stable
 channel needs a verdict of the NPU, on the target the kernel was built for, and an XCLBIN; the candidate
 channel takes the simulator's word and says so.
 """
@@ -61,8 +62,10 @@ def refusals(artifact: ArtifactFolder, verdict: Mapping[str, Any], channel: str)
             found.append(f"{name} changed after the check")
     if not present:
         found.append("it has no design, kernel or XCLBIN")
-    if changed := [name for name in artifact.changed_files() if name not in present]:
-        found.append(f"changed after the build: {', '.join(changed)}")
+    built = artifact.manifest["files"]
+    changed = {*artifact.changed_files(), *(name for name in present if name not in built)}
+    if changed:
+        found.append(f"not as the build left it: {', '.join(sorted(changed))}")
     if channel == "stable":
         if verdict["device"] != "npu":
             found.append(

@@ -143,6 +143,13 @@ def read_public_key(path: Path, *, own: bool = False) -> PublicKey:
     return PublicKey(path.stem, key, own)
 
 
+def public_text(key: PublicKey) -> str:
+    """Return a public key in PEM form."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def known_keys(folder: Path | None = None) -> dict[str, PublicKey]:
     """Return one's own and the trusted public keys by id."""
     folder = folder or keys_folder()

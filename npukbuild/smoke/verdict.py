@@ -19,10 +19,10 @@ BUILT_FILES = ("kernel.xclbin", "insts.bin")
 """What the toolchain makes of the design and the kernel, and the NPU alone can run."""
 
 EXECUTED_FILES = {"simulator": ("design.mlir", "kernel.cc"), "npu": CHECKED_FILES}
-"""By device: the files that a check really ran; the simulator does not execute an XCLBIN."""
+"""By device: the files that a check speaks for: what ran, and on the NPU also what that was built from."""
 
 RUN_FILES = {"simulator": ("design.mlir", "kernel.cc"), "npu": ("kernel.xclbin", "insts.bin")}
-"""Device -> the files it executes; the others of a subject were built from, or into, those."""
+"""By device: the files that it executes; the simulator does not execute an XCLBIN."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import InstallError, LockFileError
+from npukbuild.toolchain.paths import data_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,9 +172,17 @@ class LockFile:
 
 
 def default_lock_path() -> Path:
-    """Return the lock file in use: ``NPUKBUILD_TOOLCHAIN_LOCK``, or the one in the package."""
+    """Return the lock file in use: ``NPUKBUILD_TOOLCHAIN_LOCK``, the user's own, or the one in the package."""
     chosen = os.environ.get(LOCK_VARIABLE)
-    return Path(chosen) if chosen else Path(__file__).with_name("toolchain.lock")
+    if chosen:
+        return Path(chosen)
+    own = user_lock_path()
+    return own if own.is_file() else Path(__file__).with_name("toolchain.lock")
+
+
+def user_lock_path() -> Path:
+    """Return where a user's own lock file is, if there is one."""
+    return data_home() / "toolchain.lock"
 
 
 def read_lock(path: Path | None = None) -> LockFile:

@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from npukbuild.publish.keys import SigningKey
 
+BUILT_FILES = ("design.mlir", "kernel.cc", "kernel.xclbin", "insts.bin", "plan.json", "verdict.json")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -48,7 +50,7 @@ def write_artifact(
         "target": "npu1",
         "abi": problem.abi(m, 64, 512).as_dict(),
         "request": {"family": "matmul", **problem.as_dict(), "target": "npu1", "cols": None, "block": None},
-        "files": hash_subject(folder, ("design.mlir", "kernel.cc", "plan.json", "verdict.json")),
+        "files": hash_subject(folder, BUILT_FILES),
         "producer": {"npukbuild": "0.1.0", "toolchain": None},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -110,3 +112,74 @@ def oci_location(tmp_path: Path) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+MANIFEST = """
+[defaults]
+family = "matmul"
+target = "npu1"
+
+[[kernel]]
+shapes = [[32, 32, 64], [16, 32, 32]]
+"""
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small kernels built once, with their manifest and the cache that makes building them again cheap."""
+    from npukbuild.cli.report import CHECK
+    from npukbuild.engine.manifest import read_manifest
+    from npukbuild.engine.pipeline import Options, build_kernels
+
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "kernels.toml").write_text(MANIFEST)
+    options = Options(folder / "build", cache_dir=folder / "cache", remote="", jobs=2)
+    report = build_kernels(read_manifest(folder / "kernels.toml").kernels, options, CHECK)
+    assert not report.failed
+    return folder
+
+
+@pytest.fixture
+def world(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in as a user does: a manifest, its kernels built, no key, an empty registry."""
+    shutil.copytree(workshop / "build", tmp_path / "build")
+    shutil.copy(workshop / "kernels.toml", tmp_path / "kernels.toml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPUKBUILD_KEYS_DIR", str(tmp_path / "keys"))
+    monkeypatch.setenv("NPUKBUILD_CACHE_DIR", str(workshop / "cache"))
+    monkeypatch.setenv("NPUKBUILD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NPUKBUILD_NPU_LOCK", str(tmp_path / "npu.lock"))
+    for name in ("NPUKBUILD_MLIR_AIE", "NPUKBUILD_PEANO", "NPUKBUILD_TOOLCHAIN_SET"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_cli(*arguments: str) -> Said:
+    """Run a command as the console script does, errors and exit codes included."""
+    import contextlib
+    import io
+
+    from npukbuild.cli.group import cli
+    from npukbuild.cli.report import run_guarded
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_guarded(cli, list(arguments))
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def npukbuild_cli(world: Path) -> Callable[..., Said]:
+    return run_cli

@@ -74,6 +74,9 @@ def _recheck(artifact: ArtifactFolder, **changes: object) -> None:
     path = artifact.path / "verdict.json"
     verdict = json.loads(path.read_text()) | {"subject": hash_subject(artifact.path)} | changes
     path.write_text(json.dumps(verdict))
+    manifest = artifact.manifest
+    manifest["files"] = hash_subject(artifact.path, tuple(manifest["files"]))
+    (artifact.path / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,19 @@ def test_a_verdict_for_another_target_is_refused(
     artifact = make_artifact()
     _recheck(artifact, target="npu2")
     with pytest.raises(GateRefusedError, match="may not be published"):
+        publish_artifact(artifact, registry, channel="candidate", key=key)
+
+
+def test_what_was_edited_after_the_build_is_refused_even_when_checked_again(
+    make_artifact: Make, registry: FolderRegistry, key: SigningKey
+) -> None:
+    from npukbuild.smoke.verdict import hash_subject
+
+    artifact = make_artifact()
+    (artifact.path / "kernel.cc").write_text("// other\n")
+    path = artifact.path / "verdict.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"subject": hash_subject(artifact.path)}))
+    with pytest.raises(GateRefusedError, match=r"may not be published"):
         publish_artifact(artifact, registry, channel="candidate", key=key)
 
 
@@ -191,7 +207,7 @@ def test_signatures_agree_with_securesystemslib(
     make_artifact: Make, registry: FolderRegistry, key: SigningKey
 ) -> None:
     from securesystemslib.dsse import Envelope
-    from securesystemslib.signer import SSlibKey
+    from securesystemslib.signer._key import SSlibKey
 
     release = registry.get(publish_artifact(make_artifact(), registry, channel="candidate", key=key).id)
     envelope = Envelope.from_dict(json.loads(release.files[ATTESTATION]))
@@ -248,6 +264,8 @@ def test_a_simulated_candidate_takes_along_only_the_xclbin_that_was_built(
     verdict["subject"] = {name: verdict["subject"][name] for name in ("design.mlir", "kernel.cc")}
     (artifact.path / "verdict.json").write_text(json.dumps(verdict))
     manifest = json.loads((artifact.path / "manifest.json").read_text())
+    unknown = {name: digest for name, digest in manifest["files"].items() if name != "kernel.xclbin"}
+    artifact.manifest["files"] = unknown
     with pytest.raises(GateRefusedError, match="may not be published") as caught:
         publish_artifact(artifact, registry, channel="candidate", key=key)
     assert "kernel.xclbin was not part of the check" in str(caught.value)
