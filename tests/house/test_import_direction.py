@@ -47,6 +47,7 @@ def imported_rooms(path: Path) -> set[tuple[str, int]]:
         for name in names:
             parts = name.split(".")
             if parts[0] == "npukbuild":
+                assert isinstance(node, ast.Import | ast.ImportFrom)
                 rooms.add((parts[1] if len(parts) > 1 else "", node.lineno))
     return rooms
 
