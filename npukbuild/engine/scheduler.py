@@ -467,6 +467,10 @@ class Scheduler:
             self._end(node, self._keep(ticket, finished))
         except OSError as error:
             self._fail(node, _cannot_run(node, error), ticket)
+        except KeyboardInterrupt:
+            if ticket.folder is not None:
+                remove(ticket.folder)
+            raise
         finally:
             self._busy_keys.discard(ticket.base_key)
             self._release(ticket)

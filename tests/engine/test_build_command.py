@@ -171,7 +171,7 @@ def test_a_broken_kernel_fails_alone_with_keep_going(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     place = Place(tmp_path / "place")
     (place.folder / "kernels.toml").write_text(
-        MANIFEST.replace("[16, 32]", str([16 * i for i in range(1, 9)]))
+        MANIFEST.replace("[16, 32]", str([16 * i for i in range(1, 6)]))
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "npukbuild", "build", "kernels.toml", "-j", "2"], cwd=place.folder, text=True,
@@ -183,7 +183,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "of 8 kernels are finished and kept" in err
+    assert "of 5 kernels are finished and kept" in err
     for folder in (place.folder / "build" / "npu1").glob("matmul*"):
         assert (folder / "manifest.json").is_file()
         assert (folder / "verdict.json").is_file()
