@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def simulate(
         raise RequestError("--functional has no times to show", hint="drop it, or --trace and --timeline")
     from npukbuild.simulator import Simulator
 
-    with Progress(quiet=as_json) as progress:
+    with Progress(quiet=as_json) as progress, tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
         progress(f"reading {design}")
         loaded = _load(design, device)
         chosen = _sequence(loaded, sequence)
@@ -75,7 +76,7 @@ def simulate(
         arrays = _arrays(chosen, _pairs(inputs, chosen, "--in"), targets)
         if kernels:
             progress("compiling the core functions for the host")
-        library = _compile(kernels, loaded) if kernels else None
+        library = _compile(kernels, loaded, Path(folder)) if kernels else None
         progress("simulating")
         simulator = Simulator(
             loaded,
@@ -209,9 +210,7 @@ def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def _compile(sources: Sequence[Path], design: Design) -> Any:
-    import tempfile
-
+def _compile(sources: Sequence[Path], design: Design, folder: Path) -> Any:
     from npukbuild.simulator.hostcc import compile_kernels
     from npukbuild.simulator.kernel_library import KernelLibrary
     from npukbuild.targets import load_target
@@ -219,9 +218,11 @@ def _compile(sources: Sequence[Path], design: Design) -> Any:
     missing = [path for path in sources if not path.is_file()]
     if missing:
         raise InputError(f"{missing[0]} does not exist", why="it was given with --kernels")
-    with tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
-        arch = load_target(design.device).arch
-        return KernelLibrary(compile_kernels(list(sources), arch=arch, output=Path(folder) / "kernels.so"))
+    arch = load_target(design.device).arch
+    output = folder / "kernels.so"
+    return KernelLibrary(
+        compile_kernels(list(sources), arch=arch, output=output, defines=("NPUK_CHECK_ALIGNMENT",))
+    )
 
 
 def _write_outputs(arrays: Mapping[str, Any], outputs: Mapping[str, Path]) -> list[str]:
@@ -257,7 +258,6 @@ def write_text(path: Path, text: str) -> None:
     """
     import errno
     import os
-    import tempfile
 
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

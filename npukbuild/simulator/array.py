@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.errors import DesignError
 from npukbuild.simulator.agenda import Agenda
 from npukbuild.simulator.core.calls import CoreCalls, Kernels
+from npukbuild.simulator.core.cascaded import Turns
 from npukbuild.simulator.core.context import CoreContext
 from npukbuild.simulator.core.ports import Cascade, StreamPort
 from npukbuild.simulator.core.program import translate
 from npukbuild.simulator.core.runner import CoreRunner
+from npukbuild.simulator.core.statics import has_statics
 from npukbuild.simulator.descriptors import Task, bind_chain
 from npukbuild.simulator.dma import DmaChannel
 from npukbuild.simulator.faults import fault
@@ -177,6 +179,7 @@ class ArrayState:
             self.cascade_in[given.destination] = cascade
 
     def _make_cores(self, kernels: Kernels | None) -> None:
+        separate = len(self.design.cores) > 1 and has_statics(kernels)
         for tile, core in self.design.cores.items():
             if core.elf_file and not any(True for _ in core.body.walk()):
                 raise DesignError(
@@ -185,7 +188,12 @@ class ArrayState:
                     why=f"{core.elf_file} holds code of the array's own processor, which the simulator cannot run",
                     hint="give the core's body and its functions' C++ source",
                 )
-            calls = CoreCalls(kernels, tile, self.findings)
+            source, sink = self.cascade_in.get(tile), self.cascade_out.get(tile)
+            turns = Turns(source, sink) if source is not None or sink is not None else None
+            own: Any = kernels
+            if separate and self.contexts:
+                own = type(own)(own.path)
+            calls = CoreCalls(own, tile, self.findings, turns)
             context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile, self.agenda))
             context.prepare()
             program = translate(core, context)

@@ -13,6 +13,7 @@ from npukbuild.simulator.diagnosis import Hang
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.findings import Findings
 from npukbuild.simulator.host import Controller, check_arguments
+from npukbuild.simulator.kernel_library import FAULT_MISALIGNED
 from npukbuild.simulator.recording import Recorder
 from npukbuild.simulator.result import RunResult
 from npukbuild.simulator.timing import FunctionCost, event_timing
@@ -184,6 +185,7 @@ class Simulator:
         if agenda.idle:
             controller.check_inputs()
         self._check_guards()
+        self._check_core_faults()
         if self._findings.faults:
             raise self._findings.faults[0]
         cycles = controller.end_time - start
@@ -215,6 +217,28 @@ class Simulator:
             if names
             else "raise the budget, or send less data",
         )
+
+    def _check_core_faults(self) -> None:
+        """Look at what the kernels themselves reported: misaligned vectors, cascades that lead nowhere."""
+        for context in self._array.contexts.values():
+            state = context.calls.state
+            bits = getattr(state, "faults", 0)
+            if not bits:
+                continue
+            state.clear_faults()
+            if bits & FAULT_MISALIGNED:
+                raise fault(
+                    f"a core function on core {context.core.tile} accesses a vector at a misaligned address",
+                    loc=context.core.loc,
+                    why=f"address {state.fault_address % 64} modulo 64, with the buffers where the design places "
+                    "them; the hardware cuts the low bits and accesses other data",
+                    hint="align the buffers (bank-aware placement, or addresses), or use aie::load_unaligned_v",
+                )
+            raise fault(
+                f"a core function on core {context.core.tile} uses a cascade that is not connected",
+                loc=context.core.loc,
+                hint="add aie.cascade_flow between the two cores",
+            )
 
     def _check_guards(self) -> None:
         for memory in self._array.memories.values():

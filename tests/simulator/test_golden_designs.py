@@ -20,7 +20,11 @@ GOLDEN_DIR = Path(__file__).parent.parent / "golden"
 
 
 def _cases() -> list[Any]:
-    return [pytest.param(golden, id=golden.name) for golden in GOLDEN]
+    long = ("G3_", "G3b_", "G4b_")
+    return [
+        pytest.param(golden, id=golden.name, marks=[pytest.mark.slow] if golden.name.startswith(long) else [])
+        for golden in GOLDEN
+    ]
 
 
 def _load(golden: Golden) -> Any:

@@ -16,13 +16,15 @@ from npukbuild.errors import SimulationFault
 from npukbuild.ir.design import Array
 from npukbuild.simulator.core.refs import Ref, check_dma, not_held
 from npukbuild.simulator.core.scalars import bf16_bits
+from npukbuild.simulator.core.statics import StaticData
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.memory import GUARD_PATTERN, POISON, POISON_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from npukbuild.ir.design import Function, Location, TileId
+    from npukbuild.simulator.core.cascaded import Turns
     from npukbuild.simulator.findings import Findings
 
 
@@ -46,11 +48,15 @@ _INTEGERS = ("i1", "i8", "i16", "i32", "i64", "ui8", "ui16", "ui32", "index", "b
 class CoreCalls:
     """All core functions as one core calls them."""
 
-    def __init__(self, kernels: Kernels | None, tile: TileId, findings: Findings) -> None:
+    def __init__(self, kernels: Kernels | None, tile: TileId, findings: Findings, turns: Turns | None = None) -> None:
         self.kernels = kernels
         self.tile = tile
         self.findings = findings
         self.state = kernels.new_core_state() if kernels is not None else None
+        self.statics = StaticData(kernels)
+        self.turns = turns
+        if turns is not None and hasattr(self.state, "connect_cascade"):
+            turns.connect(self.state)
 
     def bind(
         self,
@@ -102,8 +108,8 @@ class CoreCalls:
         lines = [
             f"def call({', '.join(names)}):",
             "    running[0] = here",
-            f"    if {ready}: entry({', '.join(passed)})",
-            f"    else: careful(({', '.join([*names, ''])}))",
+            f"    if {ready}: result = entry({', '.join(passed)})",
+            f"    else: result = careful(({', '.join([*names, ''])}))",
         ]
         if whole:
             lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
@@ -111,13 +117,16 @@ class CoreCalls:
             "    running[0] = None",
             f"    cycles = costs.get({key})",
             f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
-            "    return cycles",
         ]
         if record is not None:
-            lines[-1:] = ["    record(function.name, cycles)", "    return cycles"]
+            lines.append("    record(function.name, cycles)")
+        lines.append("    return result, cycles" if function.results else "    return cycles")
 
-        def careful(values: tuple[Any, ...]) -> None:
-            self._careful(function, entry, values, blocks, halves, loc)
+        if self.turns is not None:
+            return self._in_turns(function, entry, cost, (blocks, halves), record, loc)
+
+        def careful(values: tuple[Any, ...]) -> Any:
+            return self._careful(function, entry, values, blocks, halves, loc)
 
         def broken(values: tuple[Ref, ...]) -> None:
             raise overrun(function, values, loc)
@@ -132,16 +141,39 @@ class CoreCalls:
         made: Callable[..., float] = space["call"]
         return made
 
-    def _careful(
+    def _in_turns(
         self,
         function: Function,
         entry: Callable[..., Any],
-        values: tuple[Any, ...],
-        blocks: Sequence[int],
-        halves: Sequence[int],
+        cost: Any,
+        places: tuple[Sequence[int], Sequence[int]],
+        record: Any,
         loc: Location | None,
-    ) -> None:
-        """Check the blocks one by one, and call twice while some of their words were never written."""
+    ) -> Callable[..., Any]:
+        """Return the callable of a core with a cascade: a generator that yields what the call waits for."""
+        blocks, halves = places
+        turns = self.turns
+        assert turns is not None
+
+        def call(*values: Any) -> Iterator[Any]:
+            refs, passed = self._prepare(values, blocks, halves, loc)
+            answer: list[Any] = []
+            yield from turns.call(lambda: answer.append(entry(*passed)))
+            for ref in refs:
+                if bytes(ref.memory.before) != GUARD_PATTERN or bytes(ref.memory.after) != GUARD_PATTERN:
+                    raise overrun(function, refs, loc)
+                ref.memory.look()
+            cycles = cost(function, values)
+            if record is not None:
+                record(function.name, cycles)
+            return (answer[0], cycles) if function.results else cycles
+
+        return call
+
+    def _prepare(
+        self, values: tuple[Any, ...], blocks: Sequence[int], halves: Sequence[int], loc: Location | None
+    ) -> tuple[list[Ref], list[Any]]:
+        """Check that all blocks may be used, and return them and the raw arguments."""
         refs: list[Ref] = [values[place] for place in blocks]
         for ref in refs:
             if not ref.live:
@@ -153,25 +185,42 @@ class CoreCalls:
             passed[place] = values[place].pointer
         for place in halves:
             passed[place] = bf16_bits(values[place])
+        return refs, passed
+
+    def _careful(
+        self,
+        function: Function,
+        entry: Callable[..., Any],
+        values: tuple[Any, ...],
+        blocks: Sequence[int],
+        halves: Sequence[int],
+        loc: Location | None,
+    ) -> Any:
+        """Check the blocks one by one, and call twice while some of their words were never written."""
+        refs, passed = self._prepare(values, blocks, halves, loc)
         memories = list({id(ref.memory): ref.memory for ref in refs}.values())
         fresh = [memory for memory in memories if not memory.clean]
         if not fresh or not self.findings.differential:
-            entry(*passed)
+            answer = entry(*passed)
             for memory in fresh:
                 memory.look()
-            return
+            return answer
         before = [memory.data.copy() for memory in memories]
-        entry(*passed)
+        statics = self.statics.snapshot()
+        answer = entry(*passed)
+        after = self.statics.snapshot()
         first = [memory.data.copy() for memory in memories]
         for memory, data in zip(memories, before, strict=True):
             memory.data[:] = data
             words = _words(memory.data)
             words[words == POISON] = POISON_SECOND
+        self.statics.restore(statics)
         entry(*passed)
         for memory, old, result in zip(memories, before, first, strict=True):
             self._compare(function, memory, _words(old), _words(result), loc)
             memory.data[:] = result
-        return
+        self.statics.restore(after)
+        return answer
 
     def _compare(self, function: Function, memory: Any, old: Any, first: Any, loc: Location | None) -> None:
         second = _words(memory.data)

@@ -136,7 +136,10 @@ class CoreContext:
                 self.buffer(value.name)
 
     def core_function(self, out: Emitter, op: Operation, name: str, arguments: list[str]) -> str:
-        """Return the source of a call of an external core function."""
+        """Return the source of a call of an external core function.
+
+        The call gives its cycles, or (result, cycles) when the function returns something.
+        """
         function = self.array.design.functions.get(name)
         if function is None:
             raise DesignError(f"function {name} is not declared", where=str(out.loc(op) or ""))
@@ -144,16 +147,14 @@ class CoreContext:
         call = self.calls.bind(function, self.array.cost, record, out.loc(op))
         target = out.constant(call, "call")
         text = f"{target}({', '.join(arguments)})"
-        if op.results:
-            raise out.unsupported(
-                op, "a core function that returns a value has no meaning in the dialect's designs"
-            )
+        if self.calls.turns is not None:
+            text = f"(yield from {text})"
         if not out.timed:
             return text
         out.charge(self.array.timing.call_cycles)
         if record is not None:
             out.emit(f"{out.constant(self.record, 'rec')}.offset = t")
-        return f"t += {text}"
+        return text if op.results else f"t += {text}"
 
     def scratch(self, out: Emitter, kind: Attribute) -> str:
         """Return a reference to stack memory (``memref.alloca``)."""

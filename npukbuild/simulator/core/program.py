@@ -328,6 +328,11 @@ class Emitter:
             call = self.context.core_function(self, op, callee, arguments)
         if not op.results:
             self.emit(call)
+        elif body is None:
+            (result,) = self._results(op)
+            self.emit(f"{result}, cycles = {call}")
+            if self.timed:
+                self.emit("t += cycles")
         else:
             results = self._results(op)
             self.emit(f"{', '.join(results)} = {call}")

@@ -49,7 +49,7 @@ void product(const T *a, const T *b, T *c) {
 
 template <int M, int K, int N, int r, int s, int t, class In, class Acc>
 void accumulate(const In *A, const In *B, Acc *C) {
-  static thread_local Acc a[M * K], b[K * N], c[M * N];
+  Acc a[M * K], b[K * N], c[M * N];
   unpack<M, K, r, s>(A, a);
   unpack<K, N, s, t>(B, b);
   std::memset(c, 0, sizeof c);
@@ -60,7 +60,7 @@ void accumulate(const In *A, const In *B, Acc *C) {
 
 template <int M, int K, int N>
 void whole(const bf16 *A, const bf16 *B, bf16 *C) {
-  static thread_local float c[M * N];
+  float c[M * N];
   std::memset(c, 0, sizeof c);
   accumulate<M, K, N, 4, 8, 4>(A, B, c);
   for (int i = 0; i < M * N; i++) C[i] = narrow(c[i]);
@@ -111,7 +111,7 @@ void gelu_bf16(const bf16 *x, bf16 *y, int32_t n) {
 }
 
 void softmax_masked_bf16(const bf16 *x, bf16 *y, int32_t n_in, int32_t n_out, int32_t valid) {
-  static thread_local float a[4096], b[4096];
+  float a[4096], b[4096];
   for (int i = 0; i < n_in; i++) a[i] = widen(x[i]);
   softmax(a, b, valid);
   for (int i = 0; i < n_out; i++) y[i] = i < valid ? narrow(b[i]) : 0;
@@ -131,7 +131,7 @@ void layernorm_bf16(const bf16 *x, const bf16 *gamma, const bf16 *beta, bf16 *y,
 }
 
 void qkt_scaled_bf16_f32_16x64x64(const bf16 *Q, const bf16 *K, float *S) {
-  static thread_local float q[16 * 64], k[64 * 64];
+  float q[16 * 64], k[64 * 64];
   unpack<16, 64, 4, 8>(Q, q);
   unpack<64, 64, 4, 8>(K, k);  // [n/4][k/8][4][8], key major
   for (int i = 0; i < 16; i++)

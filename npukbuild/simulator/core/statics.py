@@ -1,0 +1,63 @@
+"""Static variables of compiled kernels: on the array every core has its own copy of them.
+
+A loaded kernel library holds one copy. So libraries with static data are loaded once per core, and a core function
+that is called twice for the differential check gets its static data back in between.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any
+
+_BARE_BYTES = 16
+"""Writable data of a library without static variables: the C runtime's own two words."""
+_BARE_THREAD_BYTES = 64
+"""Thread-local data of the host AIE API itself."""
+
+
+class StaticData:
+    """The writable memory of a loaded kernel library (Linux; elsewhere empty)."""
+
+    def __init__(self, kernels: Any) -> None:
+        self.ranges: list[tuple[int, int]] = []
+        symbols = getattr(kernels, "symbols", ())
+        if symbols and hasattr(kernels, "address") and sys.platform == "linux":
+            self.ranges = _writable(kernels.address(symbols[0]))
+
+    def snapshot(self) -> list[bytes]:
+        """Return the present values."""
+        return [ctypes.string_at(start, size) for start, size in self.ranges]
+
+    def restore(self, values: list[bytes]) -> None:
+        """Put values back."""
+        for (start, size), value in zip(self.ranges, values, strict=True):
+            ctypes.memmove(start, value, size)
+
+
+def has_statics(kernels: Any) -> bool:
+    """Say whether a kernel library has static variables (by the size of its data sections)."""
+    path = getattr(kernels, "path", None)
+    if path is None or not Path(path).is_file():
+        return False
+    from elftools.elf.elffile import ELFFile
+
+    with Path(path).open("rb") as stream:
+        sizes = {section.name: int(section["sh_size"]) for section in ELFFile(stream).iter_sections()}
+    plain = sizes.get(".data", 0) + sizes.get(".bss", 0)
+    return plain > _BARE_BYTES or sizes.get(".tdata", 0) + sizes.get(".tbss", 0) > _BARE_THREAD_BYTES
+
+
+def _writable(inside: int) -> list[tuple[int, int]]:
+    """Return (start, size) of the writable mappings of the file that is mapped at address ``inside``."""
+    entries = []
+    name = None
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+        parts = line.split(maxsplit=5)
+        start, end = (int(part, 16) for part in parts[0].split("-"))
+        label = parts[5] if len(parts) > 5 else ""  # noqa: PLR2004
+        entries.append((start, end, parts[1], label))
+        if start <= inside < end:
+            name = label
+    return [(start, end - start) for start, end, mode, label in entries if name and label == name and "w" in mode]
