@@ -285,7 +285,9 @@ def test_a_sliding_window_keeps_what_it_holds() -> None:
       aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 1 : i64, metadata = @y} : memref<256xi32>
       aiex.npu.dma_wait {symbol = @y}
 """
-    text = one_core(core=core.replace("ADD2", add.format(2)).replace("ADD", add.format("")), sequence=sequence)
+    text = one_core(
+        core=core.replace("ADD2", add.format(2)).replace("ADD", add.format("")), sequence=sequence
+    )
     got = run(text)
     blocks = X.reshape(4, 64)
     assert (got[:128].reshape(2, 64) == blocks[:2] + blocks[1:3]).all()

@@ -134,14 +134,18 @@ def test_a_wait_without_a_token_never_ends() -> None:
 def test_a_wait_for_a_channel_without_a_task_is_explained() -> None:
     design = change_sequence(
         load(one_core()),
-        lambda operations: [op for op in operations if not (isinstance(op, Push) and op.target.direction == "S2MM")],
+        lambda operations: [
+            op for op in operations if not (isinstance(op, Push) and op.target.direction == "S2MM")
+        ],
     )
     assert "was given no task" in fault_of(design).what
 
 
 def test_a_call_that_does_not_wait_for_its_output() -> None:
     text = one_core()
-    design = change_sequence(load(text), lambda operations: [op for op in operations if not isinstance(op, Wait)])
+    design = change_sequence(
+        load(text), lambda operations: [op for op in operations if not isinstance(op, Wait)]
+    )
     fault = fault_of(design)
     assert fault.what == "the call returns before Y is written"
     assert fault.where is not None
@@ -242,7 +246,9 @@ extern "C" void before(const int32_t *x, int32_t *y) { for (int i = -1; i < 64; 
 """
 
 
-@pytest.mark.parametrize(("name", "count", "word"), [("wild", 65, "past the end"), ("before", 64, "before the start")])
+@pytest.mark.parametrize(
+    ("name", "count", "word"), [("wild", 65, "past the end"), ("before", 64, "before the start")]
+)
 def test_a_function_that_writes_beyond_its_block(
     compile_cc: Callable[[str], Any], name: str, count: int, word: str
 ) -> None:
@@ -323,7 +329,9 @@ def test_tasks_that_interleave_in_the_host_buffer_are_no_two_writers() -> None:
     expected[:, :16] = np.arange(128).reshape(8, 16)
     expected[:, 16:] = np.arange(128, 256).reshape(8, 16)
     assert (call(text).reshape(8, 32) == expected).all()
-    assert fault_of(text.replace("%Y[0,0,0,16]", "%Y[0,0,0,12]")).what.startswith("two tasks write the same part")
+    assert fault_of(text.replace("%Y[0,0,0,16]", "%Y[0,0,0,12]")).what.startswith(
+        "two tasks write the same part"
+    )
 
 
 TWO_IN = """
@@ -370,8 +378,12 @@ def test_a_lock_that_starts_too_high() -> None:
 
 
 def test_a_lock_that_overflows() -> None:
-    text = TWO_CHANNELS.replace("OFFSET", "32").replace("aie.next_bd ^end\n  ^second", "aie.next_bd ^first\n  ^second")
-    text = text.replace("init = 0", "init = 63").replace("%1 = aie.dma_start(S2MM, 1, ^other, ^end)", "aie.end")
+    text = TWO_CHANNELS.replace("OFFSET", "32").replace(
+        "aie.next_bd ^end\n  ^second", "aie.next_bd ^first\n  ^second"
+    )
+    text = text.replace("init = 0", "init = 63").replace(
+        "%1 = aie.dma_start(S2MM, 1, ^other, ^end)", "aie.end"
+    )
     text = text[: text.index("  ^other")] + text[text.index("  ^end") :]
     assert fault_of(text).what == "lock full overflows"
 

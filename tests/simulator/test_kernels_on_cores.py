@@ -40,7 +40,9 @@ def chain(first: str, second: str, extra: str) -> str:
     )
 
 
-def test_each_core_has_its_own_static_variables_and_each_call_counts_once(compile_cc: Callable[[str], Any]) -> None:
+def test_each_core_has_its_own_static_variables_and_each_call_counts_once(
+    compile_cc: Callable[[str], Any],
+) -> None:
     text = chain("count", "count", "func.func private @count(memref<64xi32>, memref<64xi32>)\n")
     got = call(text, compile_cc(COUNT), X.copy(), np.zeros(256, np.int32))
     expected = X.reshape(4, 64) + 2000 * np.arange(1, 5).reshape(4, 1)
@@ -77,7 +79,9 @@ extern "C" void receive(const int *x, int *y) {
 
 
 @pytest.mark.parametrize("timed", [False, True])
-def test_kernels_that_talk_over_the_cascade_wait_for_each_other(compile_cc: Callable[[str], Any], timed: bool) -> None:
+def test_kernels_that_talk_over_the_cascade_wait_for_each_other(
+    compile_cc: Callable[[str], Any], timed: bool
+) -> None:
     declared = """func.func private @send(memref<64xi32>, memref<64xi32>)
     func.func private @receive(memref<64xi32>, memref<64xi32>)
     aie.cascade_flow(%two, %core)
@@ -122,7 +126,9 @@ extern "C" void shift(const int *x, int *y) {
   aie::set_rounding(aie::rounding_mode::conv_even);
 }
 """)
-    text = one_core(f"func.call @shift(%x, %y) : {TWO}", extra="func.func private @shift(memref<64xi32>, memref<64xi32>)")
+    text = one_core(
+        f"func.call @shift(%x, %y) : {TWO}", extra="func.func private @shift(memref<64xi32>, memref<64xi32>)"
+    )
     got = Simulator(load(text), kernels, differential=False)
     args = [X.copy(), np.zeros(256, np.int32)]
     got.run(args)
@@ -142,7 +148,11 @@ extern "C" void copy(const int *x, int *y) {
   for (int i = 48; i < 64; i++) y[i] = 0;
 }
 """)
-    library = compile_kernels([source], arch="aie2", output=tmp_path / "k.so", defines=("NPUK_CHECK_ALIGNMENT",))
-    text = one_core(f"func.call @copy(%x, %y) : {TWO}", extra="func.func private @copy(memref<64xi32>, memref<64xi32>)")
+    library = compile_kernels(
+        [source], arch="aie2", output=tmp_path / "k.so", defines=("NPUK_CHECK_ALIGNMENT",)
+    )
+    text = one_core(
+        f"func.call @copy(%x, %y) : {TWO}", extra="func.func private @copy(memref<64xi32>, memref<64xi32>)"
+    )
     with pytest.raises(SimulationFault, match="misaligned address"):
         call(text, KernelLibrary(library), X.copy(), np.zeros(256, np.int32))

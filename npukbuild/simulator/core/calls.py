@@ -48,7 +48,9 @@ _INTEGERS = ("i1", "i8", "i16", "i32", "i64", "ui8", "ui16", "ui32", "index", "b
 class CoreCalls:
     """All core functions as one core calls them."""
 
-    def __init__(self, kernels: Kernels | None, tile: TileId, findings: Findings, turns: Turns | None = None) -> None:
+    def __init__(
+        self, kernels: Kernels | None, tile: TileId, findings: Findings, turns: Turns | None = None
+    ) -> None:
         self.kernels = kernels
         self.tile = tile
         self.findings = findings

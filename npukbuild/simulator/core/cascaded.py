@@ -30,7 +30,9 @@ class Turns:
 
     def connect(self, state: Any) -> None:
         """Give a core's control registers its ends of the cascade."""
-        state.connect_cascade(self._put if self._out is not None else None, self._get if self._in is not None else None)
+        state.connect_cascade(
+            self._put if self._out is not None else None, self._get if self._in is not None else None
+        )
 
     def call(self, job: Callable[[], Any]) -> Iterator[Wait]:
         """Run ``job``; yields what it waits for."""

@@ -60,4 +60,6 @@ def _writable(inside: int) -> list[tuple[int, int]]:
         entries.append((start, end, parts[1], label))
         if start <= inside < end:
             name = label
-    return [(start, end - start) for start, end, mode, label in entries if name and label == name and "w" in mode]
+    return [
+        (start, end - start) for start, end, mode, label in entries if name and label == name and "w" in mode
+    ]

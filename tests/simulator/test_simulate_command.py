@@ -1,0 +1,127 @@
+"""``npukbuild simulate`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from npukbuild.cli import cli
+from npukbuild.cli.report import run_guarded
+from tests.simulator.designs import COPY, PASS, one_core
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden"
+KERNELS = str(HERE / "kernels" / "golden.cc")
+G1 = str(GOLDEN / "G1_matmul_64x64x512_bf16.mlir")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rng = np.random.default_rng(5)
+    np.save(tmp_path / "a.npy", rng.standard_normal((64, 64)).astype(ml_dtypes.bfloat16))
+    np.save(tmp_path / "b.npy", rng.standard_normal((64, 512)).astype(np.float32))
+    np.save(tmp_path / "x.npy", np.arange(256, dtype=np.int32))
+    (tmp_path / "copy.mlir").write_text(one_core())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def simulate(*words: str) -> int:
+    return run_guarded(cli, ["simulate", *words])
+
+
+def test_a_golden_design_from_npy_to_npy_with_pictures(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = simulate(
+        *(G1, "--kernels", KERNELS, "--in", "A=a.npy", "--in", "B=b.npy", "--out", "C=c.npy"),
+        *("--trace", "t.json", "--timeline", "t.html", "--clock", "1.5"),
+    )
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    a, b = np.load("a.npy").view(ml_dtypes.bfloat16), np.load("b.npy").astype(ml_dtypes.bfloat16)
+    c = np.load("c.npy").view(ml_dtypes.bfloat16).astype(np.float32)
+    expected = a.astype(np.float32) @ b.astype(np.float32)
+    assert np.abs(c - expected).max() <= 2**-7 * np.abs(expected).max()
+    assert "us per call simulated on npu1_1col at 1.5 GHz" in said.out
+    assert "limit" in said.out
+    assert json.loads((folder / "t.json").read_text())["traceEvents"]
+    assert "<svg" in (folder / "t.html").read_text()
+
+
+def test_json_reports_times_utilisation_and_bottleneck(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--json") == 0
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert said.err == ""
+    assert report["simulated_us"] == pytest.approx(report["array_us"] + report["launch_us"])
+    assert set(report["cores"]) == {"core (0,2)"}
+    assert report["written"] == ["y.npy"]
+    assert report["bottleneck"]
+    assert (np.load("y.npy") == np.arange(256)).all()
+
+
+def test_functional_runs_give_no_times(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "1=y.npy", "--functional") == 0
+    assert "us" not in capsys.readouterr().out.split()
+    assert (
+        simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--functional", "--trace", "t.json") == 2
+    )
+    assert not (folder / "t.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["--in", "X=x.npy"], 2, "argument Y has neither --in nor --out"),
+        (["--in", "X=x.npy", "--out", "Z=z.npy"], 2, "there is no argument Z"),
+        (["--in", "X=x.npy", "--out", "Y"], 2, "write ARG=FILE.npy"),
+        (["--in", "X=a.npy", "--out", "Y=y.npy"], 28, "has shape 64 x 64"),
+        (["--in", "X=nosuch.npy", "--out", "Y=y.npy"], 28, "nosuch.npy does not exist"),
+        (["--in", "X=f.npy", "--out", "Y=y.npy"], 28, "holds float32"),
+        (["--in", "X=x.npy", "--out", "Y=nosuch/y.npy"], 11, "cannot write"),
+        (["--in", "X=x.npy", "--out", "Y=y.npy", "--sequence", "other"], 2, "no runtime sequence other"),
+        (["--in", "X=x.npy", "--out", "Y=y.npy", "--kernels", "nosuch.cc"], 28, "nosuch.cc does not exist"),
+    ],
+)
+def test_mistakes_are_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, part: str
+) -> None:
+    np.save("f.npy", np.zeros(256, np.float32))
+    assert simulate("copy.mlir", *words) == code
+    assert part in capsys.readouterr().err
+
+
+def test_a_design_that_does_not_exist_or_does_not_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate("nosuch.mlir") == 28
+    big = one_core(extra='%big = aie.buffer(%core) {sym_name = "big"} : memref<16384xi32>')
+    (folder / "big.mlir").write_text(big)
+    assert simulate("big.mlir", "--in", "X=x.npy", "--out", "Y=y.npy") == 6
+    assert "does not fit" in capsys.readouterr().err
+
+
+def test_a_hang_is_an_error_with_its_cause_and_leaves_no_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "ends.mlir").write_text(one_core(core=PASS.replace("2147483640", "3").replace("BODY", COPY)))
+    assert simulate("ends.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--json") == 9
+    said = capsys.readouterr()
+    report: dict[str, Any] = json.loads(said.out)
+    assert report["error"] == "simulation-fault"
+    assert "core (0,2) has ended" in report["what"]
+    assert "ends.mlir:" in "".join(report["details"])
+    assert not (folder / "y.npy").exists()
+
+
+def test_the_budget_ends_a_call(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--budget", "0.5") == 9
+    assert "within 0.5 us" in capsys.readouterr().err

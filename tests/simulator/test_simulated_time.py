@@ -1,0 +1,189 @@
+"""Times of the event simulation: rates, bottlenecks, agreement with the closed form, trace and page."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npukbuild.ir import load_design
+from npukbuild.kernels.matmul import MatmulProblem
+from npukbuild.planner import plan_matmul
+from npukbuild.render import render
+from npukbuild.simulator import RunResult, Simulator
+from npukbuild.simulator.timeline.page import timeline_html
+from npukbuild.simulator.timing import FunctionCost, block_sizes
+from npukbuild.simulator.trace import GROUPS, chrome_trace
+from npukbuild.targets import load_target
+from npukbuild.targets.timing import kernel_cycles
+from tests.simulator.designs import SEQUENCE, load, one_core
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+BYTES = {"bf16": np.uint16, "i8": np.int8, "f32": np.float32, "i32": np.int32}
+
+
+class Silent:
+    """Core functions that compute nothing: times do not depend on data."""
+
+    def __init__(self, design: Any) -> None:
+        self.symbols = tuple(design.functions)
+
+    def new_core_state(self) -> Any:
+        return None
+
+    def bind(self, name: str, argtypes: Any, *, state: Any = None, returns: Any = None) -> Any:
+        return lambda *_: None
+
+
+def time_only(design: Any, **options: Any) -> RunResult:
+    simulator = Simulator(design, Silent(design), differential=False, **options)
+    for memory in simulator._array.memories.values():
+        memory.clean = True
+    args = [np.zeros(kind.shape, BYTES[kind.element]) for _, kind in design.sequence.arguments]
+    simulator.run(args)
+    return simulator.run(args)
+
+
+@pytest.mark.parametrize("size", [(64, 64, 512), (512, 512, 512), (128, 2048, 512), (3001, 512, 512)])
+@pytest.mark.parametrize(("target", "dtype"), [("npu1", "bf16"), ("npu1", "i8"), ("npu2", "bf16")])
+def test_the_event_simulation_agrees_with_the_closed_form(
+    size: tuple[int, int, int], target: str, dtype: str
+) -> None:
+    m, k, n = size
+    plan = plan_matmul(MatmulProblem(m=m, k=k, n=n, dtype=dtype, out_dtype=dtype), load_target(target))
+    result = time_only(load_design(render(plan).design))
+    assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
+
+
+def test_the_clock_is_a_parameter() -> None:
+    design = load_design((GOLDEN / "G1_matmul_64x64x512_bf16.mlir").read_text())
+    slow, fast = time_only(design, clock_ghz=1.0), time_only(design, clock_ghz=1.8)
+    assert fast.array_us < slow.array_us
+    assert fast.array_us > slow.array_us / 1.8 * 0.99  # DDR does not get faster with the array
+    assert slow.launch_us == fast.launch_us == 170.0
+
+
+def test_a_stream_moves_four_bytes_per_cycle() -> None:
+    design = load(
+        one_core().replace("256", "65536").replace("[0,0,0,0][1,1,1,65536]", "[0,0,0,0][1,1,1,65536]")
+    )
+    result = time_only(design)
+    assert result.cycles > 65536
+    name = next(name for name in result.streams if name.startswith("(0,0) MM2S 0"))
+    assert result.streams[name] * result.cycles == pytest.approx(65536, rel=0.35)
+
+
+def test_the_bottleneck_is_named() -> None:
+    sequence = SEQUENCE.replace("256", "16384")
+    text = one_core(sequence=sequence).replace("memref<256xi32>", "memref<16384xi32>")
+    computing = time_only(load(text), launch="none")
+    assert computing.bottleneck.startswith("compute: core (0,2) busy 9")
+    moving = time_only(load(text.replace("memref.store %v", "memref.store %v", 1)), launch="device")
+    assert moving.launch_us == 170.0
+    small = time_only(load(one_core("")), launch="device")
+    assert small.bottleneck.startswith("launch: 170 us")
+
+
+def test_first_output_comes_before_the_end() -> None:
+    design = load_design((GOLDEN / "G1_matmul_64x64x512_bf16.mlir").read_text())
+    result = time_only(design)
+    assert result.first_output_us is not None
+    assert 5 < result.first_output_us < result.array_us / 2
+
+
+def test_core_function_costs() -> None:
+    target = load_target("npu1")
+    design = load_design((GOLDEN / "G2_matmul_128x512x512_bf16.mlir").read_text())
+    cost = FunctionCost(target)
+    product = design.functions["mm_bf16_f32_32x64x64"]
+    blocks = [kind for kind in product.arguments if not isinstance(kind, str)]
+    assert block_sizes(blocks) == (32, 64, 64)
+    assert cost(product, ()) == kernel_cycles("bf16", "f32", 32, 64, 64, target)
+    assert cost(design.functions["zero_f32_32x64"], ()) < cost(product, ()) / 2
+    own = time_only(design, cost=lambda function, arguments: 5.0)
+    assert max(own.cores.values()) < max(time_only(design).cores.values())
+
+
+def test_the_trace_has_a_track_per_core_channel_task_and_the_host(tmp_path: Path) -> None:
+    design = load_design((GOLDEN / "G2_matmul_128x512x512_bf16.mlir").read_text())
+    result = time_only(design, trace=True)
+    trace = json.loads(json.dumps(chrome_trace(result)))
+    events = trace["traceEvents"]
+    names = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert {
+        "host",
+        "core (0,2)",
+        "core (0,5)",
+        "(0,0) MM2S 0",
+        "(0,1) S2MM 5",
+        "tasks of (0,0) S2MM 0",
+    } <= names
+    assert [e["args"]["name"] for e in events if e["name"] == "process_name"] == list(GROUPS)
+    spans = [event for event in events if event["ph"] == "X"]
+    calls = [event for event in spans if event["name"] == "mm_bf16_f32_32x64x64"]
+    assert len(calls) == 4 * 8 * 8
+    assert all(event["dur"] >= 0 and event["ts"] >= -0.01 for event in spans)
+    by_track: dict[int, list[Any]] = {}
+    for event in calls:
+        by_track.setdefault(event["tid"], []).append(event)
+    for track in by_track.values():
+        track.sort(key=lambda event: event["ts"])
+        for one, two in zip(track, track[1:], strict=False):
+            assert one["ts"] + one["dur"] <= two["ts"] + 0.001
+
+
+class Page(HTMLParser):
+    """Collects the tags and text of a page, and checks that they nest."""
+
+    VOID = ("meta", "br", "path", "rect")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_is_complete_and_needs_nothing_from_elsewhere() -> None:
+    design = load_design((GOLDEN / "G7_chain_ln_softmax_gelu_1024_bf16.mlir").read_text())
+    html = timeline_html(design, time_only(design, trace=True), title="a <chain>")
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    said = " ".join(page.words)
+    for word in (
+        "a <chain>",
+        "core (0,3)",
+        "layernorm_bf16",
+        "Timeline",
+        "What limits it",
+        "simulated",
+        "Account",
+    ):
+        assert word in said
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "img", "iframe")
+        assert "href" not in attributes
+        assert "src" not in attributes
+    assert "prefers-color-scheme:dark" in html
+    assert "http" not in html
+    titles = sum(tag == "title" for tag, _ in page.tags)
+    assert titles > 20
