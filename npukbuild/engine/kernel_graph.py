@@ -47,7 +47,6 @@ _RUNNING = (
 )
 _COMPILING = ("errors.py", "simulator", "engine/steps.py")
 
-XCLBIN_FILES = ("kernel.xclbin", "insts.bin")
 SIMULATE_SECONDS = 3600.0
 
 
@@ -167,10 +166,8 @@ class KernelGraph:
             search=("{aie_api}", *(f"{{system{index}}}" for index, _ in enumerate(self._system_folders()))),
             tools=(self._compiler_tool(), self.identities.code("npukbuild", _COMPILING)),
         )
-        built: dict[str, OutputOf] = {}
         if self.toolchain is not None:
             yield self.toolchain.node(kernel, arch)
-            built = {name: OutputOf(f"{group}:xclbin", name) for name in XCLBIN_FILES}
         yield node(
             "simulate",
             call=f"{_STEPS}:simulate",
@@ -179,7 +176,6 @@ class KernelGraph:
                 "design.mlir": design,
                 "kernel.cc": source,
                 "kernel.so": OutputOf(f"{group}:host-compile", "kernel.so"),
-                **built,
             },
             outputs=("verdict.json",),
             tools=(self.identities.code("npukbuild", _RUNNING, ("numpy", "ml_dtypes", "simpy", "xdsl")),),

@@ -115,11 +115,11 @@ class LiveProgress(PlainProgress):
         from rich.console import Console
         from rich.live import Live
 
+        self._running: dict[str, tuple[Node, float]] = {}
         self._console = Console(stderr=True, highlight=False, soft_wrap=False)
         self._live = Live(
             console=self._console, transient=True, refresh_per_second=8, get_renderable=self._draw
         )
-        self._running: dict[str, tuple[Node, float]] = {}
 
     def __enter__(self) -> Self:
         self._live.start()
