@@ -63,9 +63,9 @@ def _age(lock: LockFile, name: str) -> tuple[list[int], list[int]]:
 def bisect(names: Sequence[str], attempt: Callable[[str], Trial], *, by: str) -> Bisection:
     """Search ``names``, oldest first, for the first bad set with as few trials as a binary search needs.
 
-    A set is bad when a kernel that passed with the oldest set fails; with ``by`` also when a result differs in
-    any bit (``numbers``) or a median is slower (``slower``). A set that cannot be installed or built at all is
-    skipped.
+    A set is bad when a kernel that passed with the oldest set fails; with ``by`` also when a result differs
+    in any bit (``numbers``) or a median is slower (``slower``). A set that cannot be installed or built at
+    all is skipped.
 
     Args:
         names: Sets, oldest first.

@@ -1,4 +1,4 @@
-"""A toolchain set on trial: a manifest built, checked and timed with it, and what differs from another set's."""
+"""A toolchain set on trial: a manifest built, checked and timed with it, and what became different."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import RequestError, ToolError
@@ -18,6 +17,7 @@ from npukbuild.toolchain.lock import LOCK_VARIABLE, SET_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _SHADOWING = ("NPUKBUILD_MLIR_AIE", "NPUKBUILD_PEANO")
 

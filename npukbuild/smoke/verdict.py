@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def ran(self) -> tuple[str, ...]:
-        """The files of the subject that this device executed: sources on the simulator, the package on the NPU."""
+        """The files of the subject that this device executed: the sources, or the package."""
         return tuple(name for name in RUN_FILES[self.device] if name in self.subject)
 
     @property

@@ -16,8 +16,8 @@ _DEFAULT = re.compile(r"^default\s*=\s*(\"[^\"\n]*\"|'[^'\n]*')", re.MULTILINE)
 def writable_lock_path(lock: LockFile) -> Path:
     """Return the file that a new choice is written to: the lock itself, or a user's copy of the package's.
 
-    The lock file of a checkout is the project's own and is changed in place; that of an installed package is not
-    ours to change.
+    The lock file of a checkout is the project's own and is changed in place; that of an installed package is
+    not ours to change.
     """
     packaged = Path(__file__).with_name("toolchain.lock")
     checkout = (packaged.parents[2] / "pyproject.toml").is_file()

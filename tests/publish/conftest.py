@@ -126,7 +126,7 @@ shapes = [[32, 32, 64], [16, 32, 32]]
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small kernels built once, with their manifest and the cache that makes building them again cheap."""
+    """Two small kernels built once, with their manifest and the cache that they came through."""
     from npukbuild.cli.report import CHECK
     from npukbuild.engine.manifest import read_manifest
     from npukbuild.engine.pipeline import Options, build_kernels

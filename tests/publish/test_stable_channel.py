@@ -32,7 +32,8 @@ def add_standin_xclbin(artifact: Path, work: Path) -> None:
     (artifact / "insts.bin").write_bytes(b"\0" * 300)
     manifest = json.loads((artifact / "manifest.json").read_text())
     manifest["producer"]["toolchain"] = {
-        "origin": "set t", "generation": "declarative", "mlir_aie": "1.4.2", "peano": "21", "identity": "ab" * 32,
+        "origin": "set t", "generation": "declarative", "mlir_aie": "1.4.2", "peano": "21",
+        "identity": "ab" * 32,
     }  # fmt: skip
     for name in ("kernel.xclbin", "insts.bin"):
         manifest["files"][name] = hashlib.sha256((artifact / name).read_bytes()).hexdigest()
@@ -87,7 +88,7 @@ def test_any_size_on_the_npu_with_two_releases_at_once(npu: Path, npukbuild_cli:
             assert (c == left @ right).all()
             assert mm.last.device == "npu"
         assert mm.last.calls == 3 * 2 * 1
-    assert not [path for path in Path("/dev/shm").glob(f"npukbuild-npu-{os.getpid()}-*")]
+    assert not list(Path("/dev/shm").glob(f"npukbuild-npu-{os.getpid()}-*"))
 
 
 def test_provenance_names_the_toolchain_by_content(npu: Path, npukbuild_cli: Callable[..., Any]) -> None:

@@ -181,7 +181,7 @@ def test_a_runner_that_outlives_its_parent_keeps_the_npu(
 ) -> None:
     """The descriptor that holds the lock is the runner's too."""
     with load() as loaded:
-        held = [os.readlink(path) for path in Path(f"/proc/{loaded._process.pid}/fd").iterdir()]
+        held = [str(path.readlink()) for path in Path(f"/proc/{loaded._process.pid}/fd").iterdir()]
         assert str(tmp_path / "npu.lock") in held
 
 
