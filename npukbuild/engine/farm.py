@@ -349,8 +349,9 @@ def _here() -> tuple[Roots, tuple[Tool, ...]]:
     from npukbuild.engine.toolchain_step import find_maker
 
     digests = FileDigests()
-    maker, _ = find_maker(digests, required=False)
-    family = KernelGraph(Identities(digests), digests, "", maker)
+    identities = Identities(digests)
+    maker, _ = find_maker(digests, identities, required=False)
+    family = KernelGraph(identities, digests, "", maker)
     sample = KernelRequest.of({"family": "matmul", "target": "npu1", "m": 64, "k": 64, "n": 64})
     tools = {tool for node in family.nodes(sample) for tool in node.action.tools}
     return family.roots(), tuple(tools)

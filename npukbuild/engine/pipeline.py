@@ -176,7 +176,9 @@ def build_kernels(
     with open_session(cache_dir=options.cache_dir, remote=options.remote, say=say) as session:
         from npukbuild.engine.toolchain_step import find_maker
 
-        maker, toolchain_state = find_maker(session.digests, required=options.require_xclbin)
+        maker, toolchain_state = find_maker(
+            session.digests, session.identities, required=options.require_xclbin
+        )
         family = KernelGraph(session.identities, session.digests, check, maker)
         graph = Graph()
         for kernel in kernels:

@@ -113,7 +113,7 @@ def _would(build_dir: Path, record: Record, check: str, cache_dir: Path | None) 
     with open_session(cache_dir=cache_dir) as session:
         from npukbuild.engine.toolchain_step import find_maker
 
-        maker, _ = find_maker(session.digests, required=False)
+        maker, _ = find_maker(session.digests, session.identities, required=False)
         family = KernelGraph(session.identities, session.digests, check, maker)
         lookup = Lookup(session.store, session.digests, family.roots())
         outputs: dict[str, Mapping[str, Any]] = {}

@@ -10,9 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = """
@@ -42,11 +45,13 @@ class Place:
             "PYTHONPATH": str(ROOT),
         }
 
-    def __call__(self, *arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *arguments: str, code: int = 0, more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "npukbuild", *arguments],
             cwd=self.folder,
-            env={**self.environment, **more},
+            env={**self.environment, **(more or {})},
             capture_output=True,
             text=True,
             timeout=300,
@@ -195,7 +200,7 @@ def test_cache_commands(place: Place) -> None:
     assert stats["bytes"] > 0
     checked = json.loads(place("cache", "verify", "--json").stdout)
     assert checked["damaged"] == 0
-    assert "of 1.0 MB" in place("cache", "stats", NPUKBUILD_CACHE_SIZE="1000000").stdout
+    assert "of 1.0 MB" in place("cache", "stats", more={"NPUKBUILD_CACHE_SIZE": "1000000"}).stdout
     place("cache", "gc", "--size", "banana", code=19)
     place("cache", "gc", "--size", "100K")
     assert json.loads(place("cache", "stats", "--json").stdout)["bytes"] <= 100 << 10

@@ -26,7 +26,7 @@ def test_the_xclbin_is_built_kept_and_explained(tmp_path: Path) -> None:
     assert "not installed" in place(*MAIN).stdout
 
     old = {"NPUKBUILD_MLIR_AIE": str(tmp_path / "cpp")}
-    assert "xclbin  kernel.xclbin" in place(*MAIN, **old).stdout
+    assert "xclbin  kernel.xclbin" in place(*MAIN, more=old).stdout
     folder = place.folder / "build/npu1/matmul_bf16_64x64x512"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["producer"]["toolchain"]["mlir_aie"] == "1.3.4"
@@ -35,13 +35,13 @@ def test_the_xclbin_is_built_kept_and_explained(tmp_path: Path) -> None:
     assert set(verdict["subject"]) == {"design.mlir", "kernel.cc"}, "the simulator did not run the XCLBIN"
     first = (folder / "kernel.xclbin").read_bytes()
 
-    assert "up to date" in place("why", "matmul_bf16_64x64x512", **old).stdout
+    assert "up to date" in place("why", "matmul_bf16_64x64x512", more=old).stdout
     new = {"NPUKBUILD_MLIR_AIE": str(tmp_path / "declarative")}
-    said = place("why", "matmul_bf16_64x64x512", **new).stdout
+    said = place("why", "matmul_bf16_64x64x512", more=new).stdout
     assert "would be built now: toolchain 1.3.4 -> 1.4.2" in said
 
-    place(*MAIN, **new)
-    place(*MAIN, **old)
+    place(*MAIN, more=new)
+    place(*MAIN, more=old)
     assert (folder / "kernel.xclbin").read_bytes() == first, "the same inputs give the same bytes"
 
 
