@@ -215,8 +215,11 @@ def _parse_outputs(work: Path, xclbin: str, parsers: Mapping[str, Callable[[byte
             check(content)
             if label in parsers:
                 parsers[label](content)
-        except (NpukbuildError, ValueError) as error:
-            faults.append(f"{name} is damaged: {error.what if isinstance(error, NpukbuildError) else error}")
+        except NpukbuildError as error:
+            said = "; ".join(part for part in (error.what, error.why, *error.details) if part)
+            faults.append(f"{name} is not good: {said}")
+        except ValueError as error:
+            faults.append(f"{name} is damaged: {error}")
     return faults
 
 

@@ -230,16 +230,23 @@ def locate_mlir_aie(given: Path, said_by: str) -> Path:
         ToolchainMissingError: No mlir_aie is there.
     """
     candidates = [given, given / "mlir_aie", *sorted(given.glob("lib/python3.*/site-packages/mlir_aie"))]
-    for candidate in candidates:
-        if any((candidate / "bin" / name).is_file() for name in ("aiecc", "aiecc.py")):
-            if not (candidate / "include" / "aie_api" / "aie.hpp").is_file():
-                raise ToolchainMissingError(
-                    "this mlir_aie has no aie_api headers",
-                    where=str(candidate),
-                    why="include/aie_api/aie.hpp is missing",
-                    hint="the headers come in the mlir_aie wheel; reinstall it",
-                )
+    # An environment of the Python generation has bin/aiecc.py itself: it is the headers that tell.
+    with_aiecc = [
+        place
+        for place in candidates
+        if any((place / "bin" / name).is_file() for name in ("aiecc", "aiecc.py"))
+        or (place.parent.name == "site-packages" and (place.parents[3] / "bin" / "aiecc.py").is_file())
+    ]
+    for candidate in with_aiecc:
+        if (candidate / "include" / "aie_api" / "aie.hpp").is_file():
             return candidate.resolve()
+    if with_aiecc:
+        raise ToolchainMissingError(
+            "this mlir_aie has no aie_api headers",
+            where=str(with_aiecc[-1]),
+            why="include/aie_api/aie.hpp is missing",
+            hint="the headers come in the mlir_aie wheel; reinstall it",
+        )
     raise ToolchainMissingError(
         f"no mlir_aie at the place that {said_by} names",
         where=str(given),

@@ -172,7 +172,7 @@ class LockFile:
 
 
 def default_lock_path() -> Path:
-    """Return the lock file in use: ``NPUKBUILD_TOOLCHAIN_LOCK``, the user's own, or the one in the package."""
+    """Return the lock file in use: ``NPUKBUILD_TOOLCHAIN_LOCK``, the user's own, or the package's."""
     chosen = os.environ.get(LOCK_VARIABLE)
     if chosen:
         return Path(chosen)

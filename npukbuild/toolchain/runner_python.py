@@ -23,7 +23,7 @@ ACCEL_NODES = "/dev/accel"
 _PROBE_SECONDS = 20.0
 _MINORS = ("3.11", "3.12", "3.13", "3.14", "3.10")
 
-# Folders that packages and XRT's own installer put pyxrt into: AMD's and source builds, then Debian-style ones.
+# Where packages and XRT's own installer put pyxrt: AMD's and source builds, then Debian-style ones.
 _PLACES = ("", "/opt/xilinx/xrt/python", "/usr/lib/python3/dist-packages")
 _LIBRARIES = ("/opt/xilinx/xrt/lib",)
 

@@ -73,6 +73,8 @@ class _Action:
     parts: Mapping[str, Any]
     at: int | None = None
     loc: str | None = None
+    moves: bool = False
+    """Whether it starts a transfer or waits for one."""
 
 
 def compare(stream: Stream, design: Any) -> tuple[Mismatch, ...]:
@@ -85,6 +87,20 @@ def compare(stream: Stream, design: Any) -> tuple[Mismatch, ...]:
         if len(found) > _MOST:
             return (*found[:_MOST], Mismatch(f"more than {_MOST} differences; the rest is not shown"))
     found.extend(replay.leftovers())
+    return tuple(found)
+
+
+def compare_transfers(stream: Stream, design: Any) -> tuple[Mismatch, ...]:
+    """Return only what makes a stream another design's: its array, its starts and its waits.
+
+    Register writes that the design does not name, bits that no field holds and the like are left out:
+    :func:`compare` lists them too.
+    """
+    found = list(_header(stream, design))
+    done = [action for action in _Replay(stream).actions() if action.moves]
+    wanted = [action for action in _expected(design) if action.moves]
+    for actual, asked in zip_longest(done, wanted):
+        found.extend(_differences(actual, asked))
     return tuple(found)
 
 
@@ -164,7 +180,7 @@ def _push(
         prefix = "" if len(chain) == 1 else f"BD {number} "
         parts[f"{prefix}BD"] = bd
         parts |= {f"{prefix}{name}": value for name, value in transfer.as_dict().items()}
-    return _Action(f"start of ({column},{row}) {direction} {channel}", parts, at, loc)
+    return _Action(f"start of ({column},{row}) {direction} {channel}", parts, at, loc, moves=True)
 
 
 def _wait(
@@ -172,7 +188,7 @@ def _wait(
     at: int | None = None, loc: str | None = None,
 ) -> _Action:  # fmt: skip
     parts = {"tiles": f"{tiles[0]} x {tiles[1]}"}
-    return _Action(f"wait for ({column},{row}) {direction} {channel}", parts, at, loc)
+    return _Action(f"wait for ({column},{row}) {direction} {channel}", parts, at, loc, moves=True)
 
 
 def _write(

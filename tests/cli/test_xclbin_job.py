@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.standins.layout import make_install, site_packages
+from tests.standins.layout import GOLDEN, make_install, python_script, site_packages
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
 
 MAIN = ("matmul", "--m", "64", "--k", "128", "--n", "256")
 FOLDER = Path("build/npu1/matmul_bf16_64x128x256")
+OTHER = GOLDEN / "G1_matmul_64x64x512_bf16"  # a design for one column
 
 
 def toolchain(folder: Path, generation: str, **options: object) -> tuple[str, ...]:
@@ -39,6 +40,40 @@ def test_the_same_command_builds_the_xclbin(program: Program, tmp_path: Path, ge
     again = program(*arguments, NPUKBUILD_CACHE_DIR=str(tmp_path / "other-cache"))
     assert again.code == 0, again.err
     assert (folder / "kernel.xclbin").read_bytes() == before, "two builds of one XCLBIN are bit-identical"
+
+
+def test_a_stream_of_another_design_is_refused(program: Program, tmp_path: Path) -> None:
+    arguments = toolchain(tmp_path, "declarative", behaviour={"insts": str(OTHER.with_suffix(".insts.bin"))})
+    outcome = program(*MAIN, *arguments)
+    assert outcome.code == 16, outcome.err
+    assert "the instruction stream is not this design's" in outcome.err
+    assert "npu1 has 4" in outcome.err
+    assert not (program.folder / FOLDER).exists()
+    kept = program.folder / f"{FOLDER}.failed"
+    assert (kept / "t" / "a" / "insts.bin").is_file()
+    assert (kept / "t" / "a" / "aiecc.step.json").is_file()
+
+
+def test_a_package_for_too_few_columns_is_refused(program: Program, tmp_path: Path) -> None:
+    behaviour = {"partition-of": OTHER.with_suffix(".mlir").read_text()}
+    outcome = program(*MAIN, *toolchain(tmp_path, "cpp", behaviour=behaviour))
+    assert outcome.code == 16, outcome.err
+    assert "its partition is 1 columns wide, npu1 has 4" in outcome.err
+
+
+def test_a_package_that_cannot_be_loaded_is_refused(program: Program, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.xclbin"
+    data = bytearray(OTHER.with_suffix(".standin.xclbin").read_bytes())
+    data[0x1A0:0x1B0] = bytes(16)  # the UUID
+    damaged.write_bytes(data)
+    arguments = toolchain(tmp_path, "declarative", xclbinutil=None)
+    packer = python_script(
+        tmp_path / "xrt" / "xclbinutil",
+        f"import shutil\nshutil.copyfile({str(damaged)!r}, sys.argv[sys.argv.index('--output') + 1])\n",
+    )
+    outcome = program(*MAIN, *arguments, NPUKBUILD_XCLBINUTIL=str(packer))
+    assert outcome.code == 16, outcome.err
+    assert "UUID is all zeros" in outcome.err
 
 
 def test_a_tool_that_exits_0_without_output_is_an_error(program: Program, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Behaviour that a test asks for comes from ``standin.json`` beside ``bin/``, since the environment is clean:
 
     hang, crash, noise (megabytes), stderr (text), exit (code), half-xclbin, stale, bad-insts,
-    core-text, core-data, data-at (bytes), machine (number), keep-no-elf, insts (path)
+    core-text, core-data, data-at (bytes), machine (number), keep-no-elf, insts (path),
+    partition-of (a design's text: the package is made for its device)
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def main(arguments: list[str], generation: str, root: Path) -> int:
         scratch.mkdir(parents=True, exist_ok=True)
     if not behaviour.get("keep-no-elf"):
         _link_cores(design, scratch, generation, behaviour)
-    return _package(options, generation, behaviour)
+    return _package(options, generation, behaviour, design)
 
 
 def _chess(options: dict[str, Any]) -> str | None:
@@ -193,11 +194,35 @@ def _link_cores(design: str, scratch: Path, generation: str, behaviour: dict[str
         (scratch / name).write_bytes(content)
 
 
-def _package(options: dict[str, Any], generation: str, behaviour: dict[str, Any]) -> int:
+def _stream(design: str) -> bytes:
+    """The design's instruction stream: a golden file's for its design, else by this project's encoder."""
+
+    def told(text: str) -> list[str]:
+        return re.findall(r"aie\.device\(\w+\)|dma_memcpy_nd.*|dma_wait.*", text)
+
+    golden = GOLDEN / "G1_matmul_64x64x512_bf16"
+    if told(design) == told(golden.with_suffix(".mlir").read_text()):
+        return golden.with_suffix(".insts.bin").read_bytes()
+    from npukbuild.ir import load_design
+    from npukbuild.xclbin.insts import encode
+
+    return encode(load_design(design.replace("aiex.runtime_sequence", "aie.runtime_sequence")))
+
+
+def _write_partition(design: str) -> None:
+    """The part of aie_partition.json that depends on the device: width and where it may start."""
+    found = re.search(r"aie\.device\(npu([12])(?:_(\d)col)?\)", design)
+    whole = {"1": 4, "2": 8}[found[1]] if found else 4
+    width = int(found[2]) if found and found[2] else whole
+    starts = [0] if width == whole else list(range(1, 6 - width))
+    partition = {"column_width": width, "start_columns": starts}
+    Path("aie_partition.json").write_text(json.dumps({"aie_partition": {"partition": partition}}))
+
+
+def _package(options: dict[str, Any], generation: str, behaviour: dict[str, Any], design: str) -> int:
     insts = Path(options.get("npu-insts-name") or INSTS_DEFAULT[generation])
     if options.get("aie-generate-npu-insts"):
-        source = Path(behaviour.get("insts", GOLDEN / "G1_matmul_64x64x512_bf16.insts.bin"))
-        content = source.read_bytes()
+        content = Path(behaviour["insts"]).read_bytes() if "insts" in behaviour else _stream(design)
         insts.write_bytes(content[:-4] if behaviour.get("bad-insts") else content)
     if not options.get("aie-generate-xclbin"):
         return 0
@@ -205,6 +230,7 @@ def _package(options: dict[str, Any], generation: str, behaviour: dict[str, Any]
     tool = shutil.which("xclbinutil")
     if tool is None:
         return _no_xclbinutil(options, generation)
+    _write_partition(behaviour.get("partition-of", design))
     command = [tool, "--add-replace-section", "AIE_PARTITION:JSON:aie_partition.json", "--force", "--quiet"]
     ended = subprocess.run([*command, "--output", str(xclbin)], check=False)
     if behaviour.get("half-xclbin"):

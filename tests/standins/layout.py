@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ def _script(path: Path, text: str) -> Path:
 
 def python_script(path: Path, body: str) -> Path:
     """Write an executable that runs ``body`` with the tests' interpreter and the stand-ins importable."""
+    # Another interpreter may run it (the Python aiecc): what the stand-ins import is named here.
+    packages = sysconfig.get_paths()["purelib"]
     return _script(
-        path, f"#!{sys.executable} -I\nimport sys\nsys.path.insert(0, {str(HERE.parent.parent)!r})\n{body}"
+        path,
+        f"#!{sys.executable} -I\nimport sys\n"
+        f"sys.path[:0] = [{str(HERE.parent.parent)!r}]\nsys.path.append({packages!r})\n{body}",
     )
 
 
@@ -64,9 +69,9 @@ def make_xclbinutil(path: Path, *, kind: str = "good") -> Path:
     container = GOLDEN / "G1_matmul_64x64x512_bf16.standin.xclbin"
     return python_script(
         path,
-        "import shutil\n"
+        "from tests.standins.package import pack\n"
         "if '--version' in sys.argv: print('XRT Build Version: 2.21.75'); sys.exit(0)\n"
-        f"shutil.copyfile({str(container)!r}, sys.argv[sys.argv.index('--output') + 1])\n"
+        f"pack({str(container)!r}, sys.argv[sys.argv.index('--output') + 1])\n"
         "print('Successfully wrote', file=sys.stdout)\n",
     )
 

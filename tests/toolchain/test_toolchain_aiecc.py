@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ import pytest
 from click.testing import CliRunner
 
 from npukbuild.cli import cli
-from npukbuild.errors import NpukbuildError, RequestError, ResourceError, ToolchainMissingError, ToolError
+from npukbuild.errors import (
+    DesignError,
+    NpukbuildError,
+    RequestError,
+    ResourceError,
+    ToolchainMissingError,
+    ToolError,
+)
 from npukbuild.toolchain import AieccOutputs, Toolchain, build_xclbin, find_toolchain, run_aiecc
 from npukbuild.toolchain.aiecc import CoreLimits, aiecc_arguments
 from npukbuild.toolchain.environment import clean_environment
@@ -354,7 +362,9 @@ def test_without_it_that_generation_fails_as_it_really_does(
     ("version", "sequence"),
     [
         ("0.0.1.2025100604+abcdef0", "aiex.runtime_sequence"),
-        ("1.0", "aie.runtime_sequence"),
+        ("1.0", "aiex.runtime_sequence"),
+        ("0.0.1.2026010104+abcdef0", "aie.runtime_sequence"),
+        ("unknown", "aie.runtime_sequence"),
         ("1.1.1", "aiex.runtime_sequence"),
         ("1.1.3", "aie.runtime_sequence"),
         ("1.2.0", "aie.runtime_sequence"),
@@ -364,6 +374,39 @@ def test_the_runtime_sequence_is_spelled_by_release(tmp_path: Path, version: str
     toolchain = tools(tmp_path, "python", version=version)
     assert toolchain.mlir_aie_version == version
     assert f"    {sequence} @sequence" in spelled_for(DESIGN, toolchain)
+
+
+@pytest.mark.parametrize(
+    ("version", "linked"),
+    [
+        ("0.0.1.2026030404+5ff2ab97", True),  # C++ already, and still blind for the function's link_with
+        ("0.0.1.2026031304+abcdef0", True),
+        ("0.0.1.2026033104+e4f35d6", False),
+        ("unknown", True),
+        ("1.3.2.dev82+geaa6248", False),
+    ],
+)
+def test_the_first_releases_of_the_cpp_driver_get_link_with_on_the_core_too(
+    tmp_path: Path, version: str, linked: bool
+) -> None:
+    toolchain = replace(tools(tmp_path, "cpp"), mlir_aie_version=version)
+    assert (f'}} {{link_with = "{OBJECT}"' in spelled_for(DESIGN, toolchain)) == linked
+
+
+def test_each_core_gets_the_object_of_the_functions_that_it_calls(tmp_path: Path) -> None:
+    toolchain = tools(tmp_path, "python")
+    golden = GOLDEN / "G7_chain_ln_softmax_gelu_1024_bf16.mlir"
+    spelled = spelled_for(golden.read_text(), toolchain)
+    wanted = golden.with_suffix(".corelink.mlir").read_text()
+    ends = [line for line in wanted.splitlines() if "} {link_with" in line]
+    assert len(ends) == 3
+    assert [line for line in spelled.splitlines() if "} {link_with" in line] == ends
+    assert spelled_for(wanted, toolchain) == wanted
+    two = golden.read_text().replace(
+        "call @softmax_bf16", "call @gelu_bf16(%x) : () -> ()\ncall @softmax_bf16"
+    )
+    with pytest.raises(DesignError, match="one object to a core"):
+        spelled_for(two, toolchain)
 
 
 def test_newer_generations_get_the_design_as_it_is(tmp_path: Path) -> None:
@@ -485,10 +528,16 @@ def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
 
 def test_an_environment_a_site_packages_or_a_prefix_can_be_named(tmp_path: Path) -> None:
     root = make_install(tmp_path / "env")
-    for given in (root, root.parent, tmp_path / "env"):
-        found = find_toolchain(given)
-        assert found is not None
-        assert (found.mlir_aie, found.origin) == (root.resolve(), "--mlir-aie")
+    old = make_install(tmp_path / "old", "python")  # its environment has bin/aiecc.py too
+    for place, folder in ((root, tmp_path / "env"), (old, tmp_path / "old")):
+        for given in (place, place.parent, folder):
+            found = find_toolchain(given)
+            assert found is not None
+            assert (found.mlir_aie, found.origin) == (place.resolve(), "--mlir-aie")
+    (old / "include" / "aie_api" / "aie.hpp").unlink()
+    with pytest.raises(ToolchainMissingError, match="no aie_api headers") as caught:
+        find_toolchain(tmp_path / "old")
+    assert caught.value.where == str(old)
 
 
 def test_variables_are_recorded_as_the_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
