@@ -39,7 +39,7 @@ test: $(STAMP_DEV) ## run the quick tests
 	@$(BIN)/python -m pytest -m "not slow" -n 2 -q $(ARGS)
 
 test-slow: $(STAMP_DEV) ## run the slow tests
-	@$(BIN)/python -m pytest -m slow -q $(ARGS)
+	@$(BIN)/python -m pytest -m slow -n 2 -q $(ARGS)
 
 lint: $(STAMP_DEV) ## ruff and mypy
 	@$(BIN)/ruff check .
