@@ -71,6 +71,8 @@ def refusals(artifact: ArtifactFolder, verdict: Mapping[str, Any], channel: str)
             found.append(
                 f"the stable channel needs a check on the NPU, this one ran on the {verdict['device']}"
             )
+        if emulator := verdict.get("environment", {}).get("emulator"):
+            found.append(f"the stable channel needs a check on the NPU, this one ran on {emulator}")
         if "kernel.xclbin" not in present:
             found.append("the stable channel needs an XCLBIN, and none was built")
     return found

@@ -71,10 +71,14 @@ def html(
 
 
 def sparkline(points: Sequence[tuple[str, float]], width: int = 96, height: int = 20) -> str:
-    """Return the ``points`` attribute of an SVG polyline: times over nights, the largest at the top."""
+    """Return the ``points`` attribute of an SVG polyline: times over nights, the largest at the top.
+
+    The height stands for a tenth of the largest value at least, so that noise looks as small as it is.
+    """
     values = [value for _, value in points]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
+    high = max(values)
+    span = max(high - min(values), high / 10) or 1.0
+    low = high - span
     step = (width - 4) / max(len(values) - 1, 1)
     return " ".join(
         f"{2 + i * step:.1f},{2 + (height - 4) * (1 - (value - low) / span):.1f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -67,6 +68,8 @@ def npu_environment() -> dict[str, Any]:
     with contextlib.suppress(OSError):
         found["driver"] = Path("/sys/module/amdxdna/version").read_text(encoding="utf-8").strip()
     found.update(tdr_parameters())
+    if os.environ.get("XDNA_EMU"):
+        found["emulator"] = "xdna-emu"
     with contextlib.suppress(OSError):
         profile = Path("/sys/firmware/acpi/platform_profile").read_text(encoding="utf-8").strip()
         found["platform_profile"] = profile

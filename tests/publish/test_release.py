@@ -103,6 +103,14 @@ def test_stable_takes_an_npu_verdict(make_artifact: Make, registry: FolderRegist
     assert publish_artifact(artifact, registry, channel="stable", key=key).channel == "stable"
 
 
+def test_an_emulator_is_no_npu(make_artifact: Make, registry: FolderRegistry, key: SigningKey) -> None:
+    artifact = make_artifact(device="npu", xclbin=True)
+    _recheck(artifact, environment={"emulator": "xdna-emu"})
+    with pytest.raises(GateRefusedError, match="may not be published") as caught:
+        publish_artifact(artifact, registry, channel="stable", key=key)
+    assert "ran on xdna-emu" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["design.mlir", "kernel.cc", "kernel.xclbin", "insts.bin"])
 def test_a_byte_changed_after_the_check_is_refused(
     make_artifact: Make, registry: FolderRegistry, key: SigningKey, name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +21,7 @@ from tests.standins.wheels import PYTHON, Wheel, make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SCRIPT = f"#!{sys.executable} -I\nimport sys\nsys.path.insert(0, {str(HERE.parent.parent)!r})\n"
 AIECC = (
