@@ -159,7 +159,7 @@ def run_aiecc(
     faults = check_outputs(step, started) or _parse_outputs(work, xclbin, parsers or {})
     if outcome.returncode != 0 or outcome.timed_out or faults:
         silent = _silent_cause(toolchain) if not (work / xclbin).exists() else None
-        raise step_failure(step, outcome, faults, what=f"aiecc cannot build {name}", silent=silent)
+        raise step_failure(step, outcome, faults, what=f"aiecc cannot build {xclbin}", silent=silent)
     try:
         cores = check_cores(work / _SCRATCH, limits)
     except NpukbuildError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import ContainerError
@@ -22,6 +23,8 @@ _MAX_DEPTH = 64
 _MAX_BYTES = 16 << 20
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_HEADER_KEY = re.compile(rb'"header"\s*:\s*\{')
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,11 @@ def find_mirror(tail: bytes) -> tuple[int, int] | None:
     return begin, end
 
 
+@lru_cache(maxsize=4)
 def read_mirror(tail: bytes) -> Mirror | None:
     """Read the mirror metadata, None where there is none.
+
+    The last few are kept: everything done with a file (verify, inspect, normalise) asks for the same one.
 
     Raises:
         ContainerError: It is cut off, not JSON, or nested absurdly.
@@ -110,6 +116,8 @@ def _load(text: bytes) -> list[tuple[str, Any]]:
 
 
 def _check_depth(text: bytes) -> None:
+    if text.count(b"{") + text.count(b"[") <= _MAX_DEPTH:
+        return
     depth = 0
     for char in _STRING.sub(b"", text).translate(None, _NOT_BRACKETS):
         depth += 1 if char in b"{[" else -1
@@ -128,7 +136,7 @@ def _section(fields: Mapping[str, Any]) -> MirrorSection:
 
 def _number(value: object, key: str) -> int:
     text = str(value)
-    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,20}", text) is None:
+    if _NUMBER.fullmatch(text) is None:
         raise ContainerError("the mirror metadata has a number that is none", where=key, why=f"{text[:40]!r}")
     return int(text, 16 if text.startswith("0x") else 10)
 
@@ -161,9 +169,14 @@ def replace_fields(tail: bytes, values: Mapping[str, str]) -> bytes:
 
 def _set_field(text: bytes, key: str, old: str, new: str) -> bytes:
     """Replace the first ``"key" : "old"`` behind the ``header`` key."""
-    head = re.search(rb'"header"\s*:\s*\{', text)
-    pattern = re.compile(rb'("%s"\s*:\s*)"%s"' % (re.escape(key.encode()), re.escape(old.encode())))
-    found = pattern.search(text, head.end()) if head else None
-    if found is None:
-        return text
-    return text[: found.start()] + found[1] + b'"' + new.encode() + b'"' + text[found.end() :]
+    head = _HEADER_KEY.search(text)
+    wanted = b'"' + old.encode() + b'"'
+    for found in _field(key).finditer(text, head.end()) if head else ():
+        if text.startswith(wanted, found.end()):
+            return text[: found.end()] + b'"' + new.encode() + b'"' + text[found.end() + len(wanted) :]
+    return text
+
+
+@cache
+def _field(key: str) -> re.Pattern[bytes]:
+    return re.compile(rb'"%s"\s*:\s*' % re.escape(key.encode()))

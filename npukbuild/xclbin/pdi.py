@@ -13,15 +13,17 @@ the image header table, image and partition headers as ``bootgen -arch versal`` 
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from npukbuild.errors import ContainerError
 from npukbuild.xclbin.binary import Heap, fixed_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 BUS_WIDTH_WORD = 0x000000DD
 """First word of a PDI: the bus-width detection pattern."""
@@ -63,8 +65,9 @@ class Pdi:
         return tuple(sorted({tile for cdo in self.cdos for tile in cdo.tiles}))
 
 
+@lru_cache(maxsize=4)
 def read_pdi(data: bytes) -> Pdi:
-    """Read a PDI.
+    """Read a PDI; the last few are kept, since verifying and describing a file ask for the same ones.
 
     Raises:
         ContainerError: It does not start as a PDI, or its headers or commands point outside it.
@@ -105,32 +108,34 @@ def _read_partition(heap: Heap, table: int, index: int) -> Cdo | None:
     rest, ident, version, length, _checksum = inner.unpack("IIIII", 0, "CDO header")
     if ident != _CDO_IDENT:
         return None
-    words = [row[0] for row in inner.array("I", (rest + 1) * 4, length, "CDO commands")]
-    kinds: Counter[str] = Counter()
+    commands = inner.slice((rest + 1) * 4, 4 * length, "CDO commands")
+    words = struct.unpack(f"<{length}I", commands)
+    kinds: Counter[int] = Counter()
     tiles: set[tuple[int, int]] = set()
     for command, payload in _commands(words):
-        kinds[_COMMANDS.get(command, f"{command:#x}")] += 1
+        kinds[command] += 1
         place = _ADDRESS_WORD.get(command)
         if place is not None and place < len(payload):
             address = payload[place]
             tiles.add((address >> 25 & 0x7F, address >> 20 & 0x1F))
-    return Cdo(version, length, dict(kinds), tuple(sorted(tiles)))
+    named = {_COMMANDS.get(command, f"{command:#x}"): count for command, count in kinds.items()}
+    return Cdo(version, length, named, tuple(sorted(tiles)))
 
 
-def _commands(words: list[int]) -> Iterable[tuple[int, list[int]]]:
+def _commands(words: Sequence[int]) -> Iterable[tuple[int, Sequence[int]]]:
     """Walk the commands: length in bits 16-23 (255: the next word holds it), kind in bits 0-15."""
-    position = 0
-    while position < len(words):
+    position, count = 0, len(words)
+    while position < count:
         head = words[position]
         size, skip = head >> 16 & 0xFF, 1
-        if size == 0xFF and position + 1 < len(words):
+        if size == 0xFF and position + 1 < count:
             size, skip = words[position + 1], 2
         end = position + skip + size
-        if end > len(words):
+        if end > count:
             raise ContainerError(
                 "the CDO is cut off",
                 where=f"word {position}",
-                why=f"the command {head:#010x} needs {size} words, {len(words) - position - skip} follow",
+                why=f"the command {head:#010x} needs {size} words, {count - position - skip} follow",
             )
         # The first four words are all that an address can stand in; the rest of a block stays unread.
         yield head & 0xFFFF, words[position + skip : min(end, position + skip + 4)]
