@@ -60,7 +60,8 @@ def build(
       npukbuild build examples/kernels.toml
       npukbuild build kernels.toml -j 8 --keep-going --filter 'npu1/*'
     """
-    from npukbuild.engine.manifest import json_schema, read_manifest
+    from npukbuild.engine.manifest import read_manifest
+    from npukbuild.engine.manifest_schema import json_schema
 
     if schema:
         print_json(json_schema())

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from npukbuild.engine.graph import Graph
+    from npukbuild.engine.outcome import Outcome
     from npukbuild.engine.roots import Roots
-    from npukbuild.engine.scheduler import Outcome
 
 
 @dataclass

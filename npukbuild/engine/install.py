@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from npukbuild.engine.digest import FileDigests
     from npukbuild.engine.graph import Node
     from npukbuild.engine.kernel_graph import KernelRequest
-    from npukbuild.engine.scheduler import Outcome
+    from npukbuild.engine.outcome import Outcome
 
 TOP_FILES = ("design.mlir", "kernel.cc", "plan.json", "verdict.json", "kernel.xclbin", "insts.bin")
 LOG_FILES = ("account.json", "host-compile.log", "xclbin.json")

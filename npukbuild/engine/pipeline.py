@@ -18,8 +18,9 @@ from npukbuild.engine.executor import LocalExecutor
 from npukbuild.engine.graph import Graph
 from npukbuild.engine.install import artifact_folder, install, keep_evidence
 from npukbuild.engine.kernel_graph import KernelGraph, KernelRequest
+from npukbuild.engine.outcome import Silent
 from npukbuild.engine.records import keep_tool_files, make_record, read_record, write_record
-from npukbuild.engine.scheduler import Scheduler, Silent
+from npukbuild.engine.scheduler import Scheduler
 from npukbuild.engine.session import open_session
 from npukbuild.errors import NpukbuildError
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from npukbuild.engine.dependencies import Dependencies
     from npukbuild.engine.executor import Executor
     from npukbuild.engine.graph import Node
+    from npukbuild.engine.outcome import Outcome, Reporter
     from npukbuild.engine.roots import Roots
-    from npukbuild.engine.scheduler import Outcome, Reporter
     from npukbuild.engine.session import Session
     from npukbuild.simulator.kernel_library import KernelLibrary
 

@@ -7,14 +7,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from npukbuild.engine.scheduler import Silent
+from npukbuild.engine.outcome import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from npukbuild.engine.graph import Node
+    from npukbuild.engine.outcome import Outcome
     from npukbuild.engine.pipeline import KernelResult
-    from npukbuild.engine.scheduler import Outcome
 
 QUIET_SECONDS = 10.0
 """Plain output names the totals at least this often, so that a log shows life."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from npukbuild.engine.action import Tool
     from npukbuild.engine.graph import Node
-    from npukbuild.engine.scheduler import Outcome
+    from npukbuild.engine.outcome import Outcome
 
 FOLDER = ".npukbuild"
 

@@ -9,26 +9,26 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
-import signal
-import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from npukbuild.engine.action import FileInput, TextInput
 from npukbuild.engine.costs import memory_budget
 from npukbuild.engine.digest import digest_bytes
 from npukbuild.engine.execute import remove
 from npukbuild.engine.executor import Job
+from npukbuild.engine.interrupts import terminations_interrupt
 from npukbuild.engine.key import key_of
 from npukbuild.engine.locks import Held, busy, holder, lock_timeout, try_lock
 from npukbuild.engine.lookup import Lookup, Match, Offer
+from npukbuild.engine.outcome import Outcome, Reporter, Silent
 from npukbuild.engine.store import Blob
 from npukbuild.engine.wire import OutputRecord, Result
 from npukbuild.errors import FolderError, NpukbuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from npukbuild.engine.costs import Costs
@@ -39,80 +39,10 @@ if TYPE_CHECKING:
     from npukbuild.engine.roots import Roots
     from npukbuild.engine.store import LocalStore
 
-Status = Literal["built", "hit", "failed", "skipped"]
-
 _LOOKUP_SLICE = 0.05
 _LOCK_PAUSES = (0.02, 0.25)
 _TICK_SECONDS = 0.2
 _STARVING_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a node.
-
-    Attributes:
-        status: ``built`` ran now, ``hit`` was kept, ``failed``, ``skipped`` because something it needs
-            failed.
-        base: What the key was made of beforehand.
-        found: Inputs found on the way and their states.
-        outputs: Name -> verified content.
-        key: The full key, empty when it has none.
-        seconds: Wall time of its run; for a hit, of the run that made it.
-        source: ``local`` or ``shared`` for hits.
-        error: Why it failed.
-        folder: Where a failed action's work folder and log are.
-    """
-
-    status: Status
-    base: Mapping[str, Any] = field(default_factory=dict)
-    found: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, Blob] = field(default_factory=dict)
-    key: str = ""
-    seconds: float = 0.0
-    peak_bytes: int = 0
-    source: str = ""
-    error: NpukbuildError | None = None
-    folder: Path | None = None
-    steady: bool = True
-
-
-class Reporter(Protocol):
-    """Told of everything that a person may want to see."""
-
-    def begin(self, expected: Mapping[str, float]) -> None:
-        """Tell every node's name with its expected seconds, before anything runs."""
-
-    def started(self, node: Node, expected_seconds: float) -> None:
-        """Tell that an action began to run."""
-
-    def ended(self, node: Node, outcome: Outcome) -> None:
-        """Tell that a node has its outcome."""
-
-    def waiting(self, node: Node, who: str) -> None:
-        """Tell that another process works on the same action."""
-
-    def tick(self) -> None:
-        """Be called now and then."""
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def begin(self, expected: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def started(self, node: Node, expected_seconds: float) -> None:
-        """Say nothing."""
-
-    def ended(self, node: Node, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def waiting(self, node: Node, who: str) -> None:
-        """Say nothing."""
-
-    def tick(self) -> None:
-        """Say nothing."""
 
 
 @dataclass(slots=True)
@@ -212,7 +142,7 @@ class Scheduler:
             {name: self._costs.seconds(action.kind, action.label) for name, action in actions.items()}
         )
         try:
-            with _terminations_interrupt():
+            with terminations_interrupt():
                 while len(self.outcomes) < len(self._graph.nodes):
                     self._step()
         finally:
@@ -582,24 +512,6 @@ def _place_of(error: OSError) -> Path:
     from pathlib import Path
 
     return Path(str(error.filename)) if error.filename else Path("the build's work folder")
-
-
-@contextlib.contextmanager
-def _terminations_interrupt() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like Ctrl-C while building, where signals can be caught at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Plain:

@@ -11,13 +11,14 @@ from npukbuild.engine.digest import FileDigests
 from npukbuild.engine.executor import LocalExecutor
 from npukbuild.engine.graph import Node, graph_of
 from npukbuild.engine.roots import Roots
-from npukbuild.engine.scheduler import Outcome, Reporter, Scheduler
+from npukbuild.engine.scheduler import Scheduler
 from npukbuild.engine.store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from npukbuild.engine.outcome import Outcome, Reporter
     from npukbuild.engine.remote import RemoteStore
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}

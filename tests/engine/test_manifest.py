@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npukbuild.engine.families import plan_request
-from npukbuild.engine.manifest import Manifest, json_schema, read_manifest
+from npukbuild.engine.manifest import Manifest, read_manifest
+from npukbuild.engine.manifest_schema import json_schema
 from npukbuild.engine.toml_places import places
 from npukbuild.errors import ManifestError
 

@@ -13,7 +13,7 @@ from npukbuild.engine.action import Action, OutputOf, TextInput
 from npukbuild.engine.costs import Costs, memory_budget
 from npukbuild.engine.graph import Graph, Node
 from npukbuild.engine.locks import try_lock
-from npukbuild.engine.scheduler import Silent
+from npukbuild.engine.outcome import Silent
 from npukbuild.errors import BusyError, CheckFailedError, RequestError, ToolError
 from tests.engine.rig import ENVIRONMENT, World, shell, text
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from npukbuild.engine.scheduler import Outcome
+    from npukbuild.engine.outcome import Outcome
 
 
 def raise_check_failed(parameters: Mapping[str, Any]) -> None:
