@@ -97,6 +97,7 @@ def build_on_two_machines(address: object, tmp_path: Path) -> None:
     assert outcomes["a"].outputs["out"].record.executable
     second.write("two/value.h", "#define VALUE 2\n")
     assert second.run(compilation(second), remote=again)["cc"].status == "built"
+    again.drain(20)
     assert {o.source for o in second.run(nodes[0]).values()} == {"local"}, "what was fetched is kept"
     assert not said
 
