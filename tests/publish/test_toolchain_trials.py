@@ -79,7 +79,7 @@ def sets(world: Path) -> list[str]:
     if host_platform().name != "linux-x86_64":
         pytest.skip("the pinned wheels are for Linux on x86-64")
     broken = {"exit": 1, "stderr": "error: unable to legalize instruction: G_FADD"}
-    wanted = {"1.4.0": {}, "1.4.1": {"noise": 0}, "1.4.2": broken}
+    wanted: dict[str, dict[str, Any]] = {"1.4.0": {}, "1.4.1": {"noise": 0}, "1.4.2": broken}
     write_sets(world / "my.lock", {n: make_set(world / "wheels", n, b) for n, b in wanted.items()})
     return ["--lock", "my.lock", "--offline", "--wheelhouse", "wheels", "--python", sys.executable,
             "--device", "simulator", "--filter", "*16x32x32", "--iterations", "2"]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from npukbuild.smoke.artifact import open_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +40,8 @@ def registry_with(workshop: Path) -> Callable[..., str]:
 
     count = iter(range(100))
 
-    def make(*sizes: tuple[int, int, int], **fields: Any) -> str:
-        place = workshop / f"registry{next(count)}"
+    def make(*sizes: tuple[int, int, int], into: str | None = None, **fields: Any) -> str:
+        place = Path(into) if into else workshop / f"registry{next(count)}"
         registry = FolderRegistry(place, create=True)
         options = Options(workshop / "build", cache_dir=workshop / "cache", remote="")
         for m, k, n in sizes:
