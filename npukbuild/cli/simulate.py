@@ -61,8 +61,8 @@ def simulate(
 ) -> None:
     """Execute any NPU design on the embedded simulator.
 
-    ARG is the name of a host argument in the runtime sequence (or its number, from 0). Each argument needs --in,
-    --out or both; one with --out alone starts as zeros.
+    ARG is the name of a host argument in the runtime sequence (or its number, from 0). Each argument needs
+    --in, --out or both; one with --out alone starts as zeros.
     """
     if functional and (trace or timeline):
         raise RequestError("--functional has no times to show", hint="drop it, or --trace and --timeline")
@@ -286,7 +286,8 @@ def _show(design: Design, result: RunResult, written: Sequence[str]) -> None:
             f"{result.microseconds:,.1f} us per call simulated on {design.device} at {result.clock_ghz:g} GHz"
         )
         click.echo(
-            f"  array     {result.array_us:,.1f} us ({result.cycles:,.0f} cycles), launch {result.launch_us:g} us"
+            f"  array     {result.array_us:,.1f} us ({result.cycles:,.0f} cycles), launch "
+            f"{result.launch_us:g} us"
         )
         if result.first_output_us is not None:
             click.echo(f"  first output after {result.first_output_us:,.1f} us")

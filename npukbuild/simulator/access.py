@@ -1,9 +1,9 @@
 """How a descriptor walks memory: numpy views of any piece of its byte stream.
 
 A descriptor's stream is the elements at ``offset + sum(index_d * stride_d)``, last dimension fastest, cut at
-``length`` elements; the hardware has no size for the outermost dimension, so it runs on until the length is reached
-(:mod:`npukbuild.ir.design`, hardware rule of the BD wrap fields). Views use the widest unit (up to 16 bytes) that
-all runs and strides allow, which is what makes layout changes fast in numpy.
+``length`` elements; the hardware has no size for the outermost dimension, so it runs on until the length is
+reached (:mod:`npukbuild.ir.design`, hardware rule of the BD wrap fields). Views use the widest unit (up to
+16 bytes) that all runs and strides allow, which is what makes layout changes fast in numpy.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from npukbuild.ir.design import ELEMENT_BYTES
 if TYPE_CHECKING:
     from npukbuild.ir.design import Descriptor
 
-_UNITS: dict[int, Any] = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64),
-          16: np.dtype(np.complex128)}  # fmt: skip
+_UNITS: dict[int, Any] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype(np.uint16),
+    4: np.dtype(np.uint32),
+    8: np.dtype(np.uint64),
+    16: np.dtype(np.complex128),
+}
 _WORD = 4
 _PLANS = 4096
 
@@ -33,8 +38,21 @@ class Access:
         shape, strides: Of the walk in units of ``unit`` bytes (strides in bytes), innermost run contiguous.
     """
 
-    __slots__ = ("_index", "_plans", "contiguous", "dtype", "first", "last", "pads", "shape", "size", "start", "strides", "unit",
-                 "whole")  # fmt: skip
+    __slots__ = (
+        "_index",
+        "_plans",
+        "contiguous",
+        "dtype",
+        "first",
+        "last",
+        "pads",
+        "shape",
+        "size",
+        "start",
+        "strides",
+        "unit",
+        "whole",
+    )
 
     def __init__(self, descriptor: Descriptor, element: str) -> None:
         width = ELEMENT_BYTES[element]
@@ -67,7 +85,7 @@ class Access:
         return np.ndarray(self.shape, self.dtype, data, self.start + base, self.strides)
 
     def piece(self, data: Any, base: int, position: int, count: int) -> Any:
-        """Return ``count`` bytes from stream byte ``position`` as a view, or None when no view can express them."""
+        """Return ``count`` stream bytes from ``position`` as a view, None when no view can express them."""
         if self.contiguous:
             return data[self.start + base + position : self.start + base + position + count]
         key = (position, count)

@@ -1,8 +1,8 @@
 """What happens next: callbacks that are due now, in order, and (timed) SimPy's queue of later ones.
 
 One engine serves both modes. *Timed*, a delay goes through SimPy's event queue; *functional*, every delay is
-zero and the same callbacks run in the order in which they became due. Work without a delay never passes through
-SimPy, which keeps the number of SimPy events near the number of transfers.
+zero and the same callbacks run in the order in which they became due. Work without a delay never passes
+through SimPy, which keeps the number of SimPy events near the number of transfers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
-from npukbuild.simulator.agenda import Agenda
 from npukbuild.simulator.core.calls import CoreCalls, Kernels
 from npukbuild.simulator.core.cascaded import Turns
 from npukbuild.simulator.core.context import CoreContext
@@ -17,7 +16,6 @@ from npukbuild.simulator.core.statics import has_statics
 from npukbuild.simulator.descriptors import Task, bind_chain
 from npukbuild.simulator.dma import DmaChannel
 from npukbuild.simulator.faults import fault
-from npukbuild.simulator.findings import Findings
 from npukbuild.simulator.locks import LockState
 from npukbuild.simulator.memory import HostMemory, make_memories
 from npukbuild.simulator.recording import CoreRecord, Recorder
@@ -28,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from npukbuild.ir.design import Design, Direction, Flow, Port, Sequence, TileId
+    from npukbuild.simulator.agenda import Agenda
+    from npukbuild.simulator.claims import Claims
     from npukbuild.simulator.descriptors import Bd
+    from npukbuild.simulator.findings import Findings
     from npukbuild.targets.model import Target
 
 _FOREVER = 1 << 62
@@ -76,6 +77,7 @@ class ArrayState:
         }
         self._hosts: dict[str, dict[str, HostMemory]] = {}
         self.chains: dict[int, list[Bd]] = {}
+        self.claims: dict[str, Claims] = {}
         self._check_locks()
         self.lock_pairs = lock_pairs(design)
         self.ddr = DdrServer(timing.total_bytes_per_cycle)
@@ -185,7 +187,8 @@ class ArrayState:
                 raise DesignError(
                     f"core {tile} runs a given ELF file",
                     where=str(core.loc) if core.loc else None,
-                    why=f"{core.elf_file} holds code of the array's own processor, which the simulator cannot run",
+                    why=f"{core.elf_file} holds code of the array's own processor, which the simulator "
+                    "cannot run",
                     hint="give the core's body and its functions' C++ source",
                 )
             source, sink = self.cascade_in.get(tile), self.cascade_out.get(tile)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from npukbuild.simulator.descriptors import Bd, Task
 
 _WORD = 4
@@ -20,21 +22,26 @@ class _Claim:
     bases: list[int]
     first: int
     last: int
-    drawn: bool = False
 
 
 class Claims:
     """The parts of one host argument that tasks under way write.
 
-    Most tasks write ranges that lie apart. Only when two ranges meet (interleaved columns of a matrix, say) are the
-    words of both drawn into a map.
+    Most tasks write ranges that lie apart. Only when two ranges meet (interleaved columns of a matrix, say)
+    are their
+    words compared, and the answer is kept: the same two descriptors meet again in every call.
     """
 
-    __slots__ = ("_claims", "_map")
+    __slots__ = ("_answers", "_claims", "_map")
 
     def __init__(self) -> None:
         self._claims: list[_Claim] = []
+        self._answers: dict[tuple[Bd, Bd], bool] = {}
         self._map: Any = None
+
+    def clear(self) -> None:
+        """Forget the tasks of the call before."""
+        self._claims.clear()
 
     def add(self, task: Task, bd: Bd) -> Task | None:
         """Note a task; return another one that nobody waited for and that writes a word of it too."""
@@ -44,28 +51,26 @@ class Claims:
             bases = [place * step for place in range(min(count, task.starts))]
         access = bd.access
         new = _Claim(task, bd, bases, access.first + min(bases), access.last + max(bases))
-        gone = [claim for claim in self._claims if claim.task.retired]
-        for claim in gone:
-            if claim.drawn:
-                self._draw(claim, 0)
-        near = []
-        for claim in self._claims:
-            if not claim.task.retired and claim.first < new.last and new.first < claim.last:
-                near.append(claim)
         self._claims = [claim for claim in self._claims if not claim.task.retired]
+        found = None
+        for claim in self._claims:
+            if claim.first < new.last and new.first < claim.last and self._meet(claim, new):
+                found = found or claim.task
         self._claims.append(new)
-        if not near or len(set(bases)) < len(bases):
-            return None
-        for claim in near:
-            if not claim.drawn:
-                self._draw(claim, claim.task.serial)
-                claim.drawn = True
-        met = self._look(new)
-        self._draw(new, task.serial)
-        new.drawn = True
-        return next((claim.task for claim in near if claim.task.serial in met), None)
+        return found
 
-    def _views(self, claim: _Claim) -> Any:
+    def _meet(self, one: _Claim, two: _Claim) -> bool:
+        key = (one.bd, two.bd)
+        if key not in self._answers:
+            for view, place in self._views(one):
+                view[place] = 1
+            self._answers[key] = any(bool(view[place].any()) for view, place in self._views(two))
+            for view, place in self._views(one):
+                view[place] = 0
+        return self._answers[key]
+
+    def _views(self, claim: _Claim) -> Iterator[tuple[Any, Any]]:
+        """Yield (array, index) pairs that together are the words a claim writes."""
         if self._map is None:
             self._map = np.zeros(claim.bd.memory.type.bytes // _WORD + 1, np.uint32)
         access = claim.bd.access
@@ -73,21 +78,7 @@ class Claims:
             if access.whole and access.unit >= _WORD:
                 data = self._map.view(np.uint8)
                 shape = (*access.shape[:-1], access.shape[-1] * access.unit // _WORD)
-                yield (
-                    np.ndarray(shape, np.uint32, data, access.start + base, (*access.strides[:-1], _WORD)),
-                    ...,
-                )
+                strides = (*access.strides[:-1], _WORD)
+                yield np.ndarray(shape, np.uint32, data, access.start + base, strides), ...
             else:
                 yield self._map, access.words(base, 0, access.size)
-
-    def _draw(self, claim: _Claim, value: int) -> None:
-        for view, place in self._views(claim):
-            view[place] = value
-
-    def _look(self, claim: _Claim) -> set[int]:
-        found: set[int] = set()
-        for view, place in self._views(claim):
-            words = view[place]
-            if words.any():
-                found.update(int(serial) for serial in np.unique(words) if serial)
-        return found

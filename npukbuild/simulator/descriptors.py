@@ -28,8 +28,22 @@ class Bd:
         base: Bytes that the iteration adds to all addresses.
     """
 
-    __slots__ = ("access", "acquires", "base", "covers", "descriptor", "host", "memory", "next", "packet", "padded",
-                 "pieces", "releases", "size")  # fmt: skip
+    __slots__ = (
+        "access",
+        "acquires",
+        "base",
+        "covers",
+        "descriptor",
+        "host",
+        "memory",
+        "next",
+        "packet",
+        "padded",
+        "pieces",
+        "releases",
+        "shaped",
+        "size",
+    )
 
     def __init__(
         self, descriptor: Descriptor, memory: BufferMemory | HostMemory, locks: Mapping[str, LockState]
@@ -47,6 +61,7 @@ class Bd:
         self.releases = tuple((locks[u.lock], u.value) for u in descriptor.releases)
         self.covers = self.access.contiguous and self.size == memory.type.bytes
         self.pieces: dict[tuple[int, int], Any] = {}
+        self.shaped: dict[tuple[int, tuple[int, ...]], Any] = {}
         self.padded: Any = None
         if descriptor.pads:
             self.padded = _Padded(descriptor, memory.type.element)
@@ -73,7 +88,7 @@ class Bd:
             self._check_bounds(base)
 
     def read(self, position: int, count: int) -> Any:
-        """Return ``count`` stream bytes from ``position`` as an array (a view wherever one can express them)."""
+        """Return ``count`` stream bytes from ``position`` as an array, a view wherever possible."""
         if self.padded is not None:
             return self.padded.read(self, position, count)
         if self.host:
@@ -100,8 +115,13 @@ class Bd:
         elif self.access.contiguous:
             if data.ndim == 1 and data.dtype == np.uint8:
                 view[:] = data
-            else:
+            elif self.host:
                 view.view(data.dtype).reshape(data.shape)[...] = data
+            else:
+                shaped = self.shaped.get((position, data.shape))
+                if shaped is None or shaped.dtype != data.dtype:
+                    shaped = self.shaped[position, data.shape] = view.view(data.dtype).reshape(data.shape)
+                shaped[...] = data
         else:
             view[...] = contiguous(data).view(view.dtype).reshape(view.shape)
 

@@ -1,4 +1,4 @@
-"""Why an array stands still: who waits for whom, as a path or a cycle through host, DMAs, locks, fifos and cores."""
+"""Why an array stands still: who waits for whom, through host, DMAs, locks, fifos and cores."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Hang:
         )
 
     def _hopeless(self) -> CoreRunner | None:
-        """Return a core that asks for more objects than its fifo has: that never ends, whatever else happens."""
+        """Return a core that asks for more objects than its fifo has: that never ends."""
         for core in self.array.cores:
             if isinstance(core.waiting, Request):
                 most = self._most(core.waiting.lock)
@@ -127,7 +127,8 @@ class Hang:
         bd = channel.bd
         assert bd is not None
         width = ELEMENT_BYTES[bd.memory.type.element]
-        done = f"{channel.moved // width} of {bd.size // width} elements of {bd.memory.name}{at(bd.descriptor.loc)}"
+        whole = f"{bd.size // width} elements of {bd.memory.name}{at(bd.descriptor.loc)}"
+        done = f"{channel.moved // width} of {whole}"
         if not channel.streams:
             self.lines.append(f"{_name(channel)} has no stream")
             self.cause = f"no flow connects {channel.name}"
@@ -182,10 +183,12 @@ class Hang:
         return chosen
 
     def _givers(self, lock: LockState) -> list[Any]:
-        found: list[Any] = [core for core in self.array.cores if releases(self.array, core, lock.name)]
-        for given in self.array.design.channels:
-            if any(use.lock == lock.name for bd in given.descriptors for use in bd.releases):
-                found.append(self.array.channel(given.tile, given.direction, given.index))
+        found: list[Any] = [core for core in self.array.cores if releases(core, lock.name)]
+        found += [
+            self.array.channel(given.tile, given.direction, given.index)
+            for given in self.array.design.channels
+            if any(use.lock == lock.name for bd in given.descriptors for use in bd.releases)
+        ]
         for channel, tasks in self.controller.outstanding.items():
             if any(lock is other for task in tasks for other, _ in task.first.releases):
                 found.append(channel)
@@ -239,7 +242,7 @@ class Hang:
         return None
 
 
-def releases(array: ArrayState, core: CoreRunner, lock: str) -> bool:
+def releases(core: CoreRunner, lock: str) -> bool:
     """Say whether a core's program has an operation that releases ``lock``."""
     from npukbuild.ir.design import Lock
 

@@ -34,9 +34,40 @@ class DmaChannel:
         blocked: The lock operation that it waits for.
     """
 
-    __slots__ = ("_acquired", "agenda", "bd", "blocked", "can_spill", "ddr", "direction", "fifo", "findings", "finished",
-                 "handler", "index", "left", "loc", "moved", "name", "owner", "packet_id", "pending", "queue", "ready_at",
-                 "receives", "starts", "streams", "task", "tile", "timed", "timing", "tokens", "waiting")  # fmt: skip
+    __slots__ = (
+        "_acquired",
+        "_on_grant",
+        "_ready",
+        "agenda",
+        "bd",
+        "blocked",
+        "can_spill",
+        "ddr",
+        "direction",
+        "fifo",
+        "findings",
+        "finished",
+        "handler",
+        "index",
+        "left",
+        "loc",
+        "moved",
+        "name",
+        "owner",
+        "packet_id",
+        "pending",
+        "queue",
+        "ready_at",
+        "receives",
+        "starts",
+        "streams",
+        "task",
+        "tile",
+        "timed",
+        "timing",
+        "tokens",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -77,6 +108,8 @@ class DmaChannel:
         self.ready_at = 0.0
         self.ddr: Any = None
         self._acquired = 0
+        self._ready = agenda.ready
+        self._on_grant = self._granted
 
     def push(self, task: Task) -> None:
         """Queue a task; it starts at once when the channel is idle."""
@@ -106,7 +139,7 @@ class DmaChannel:
                 self._activate()
             else:
                 self.blocked = acquires[0]
-                lock.waiters.append((count, equal, self._granted))
+                lock.waiters.append((count, equal, self._on_grant))
         else:
             self._acquired = 0
             self._acquire(bd)
@@ -165,7 +198,7 @@ class DmaChannel:
         raise no_route(self.name, self.packet_id, bd.descriptor.loc)
 
     def complete(self) -> None:
-        """Finish the descriptor: give its locks back and go on with the chain, the repeats or the next task."""
+        """Finish the descriptor: give its locks back, go on with the chain, the repeats or the next task."""
         bd, task = self.bd, self.task
         assert bd is not None
         assert task is not None
@@ -179,6 +212,15 @@ class DmaChannel:
                 else:
                     memory.look()  # type: ignore[union-attr]
         for lock, count in bd.releases:
+            waiters = lock.waiters
+            if len(waiters) == 1:  # the usual case of LockState.release, in place: this is the hottest loop
+                need, equal, resume = waiters[0]
+                value = lock.value + count
+                if not equal and need <= value <= lock.maximum:
+                    waiters.clear()
+                    lock.value = value - need
+                    self._ready.append(resume)
+                    continue
             lock.release(count)
         if bd.next is not None:
             self._begin(bd.next)
@@ -253,7 +295,8 @@ class DmaChannel:
                 loc=bd.descriptor.loc,
                 why=f"{self.name} starts a descriptor on it while {other.name}"
                 f"{at(theirs.descriptor.loc) if theirs is not None else ''} is not finished with it",
-                hint="the two must take turns by a pair of locks; give each descriptor its acquire and release",
+                hint="the two must take turns by a pair of locks; give each descriptor its acquire and "
+                "release",
             )
 
     def _check_poison(self, bd: Bd) -> None:

@@ -1,7 +1,8 @@
-"""Faults that do not stop the array at once: it runs on as the hardware would, and they are reported at the end.
+"""Faults that do not stop the array: it runs on as hardware would, and they are reported at the end.
 
-Reading data that nobody wrote, or two tasks that write the same words of a host buffer, give wrong numbers and not a
-hang. They are kept until the call ends or hangs, so that a hang is reported as what it is, with these beside it.
+Reading data that nobody wrote, or two tasks that write the same words of a host buffer, give wrong numbers
+and not a hang. They are kept until the call ends or hangs, so that a hang is reported as what it is, with
+these beside it.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Findings:
             fault(
                 f"{channel.name} sends data from {memory.name} that were never written",
                 loc=bd.descriptor.loc or channel.loc,
-                why=f"{count} of {bd.size // width} elements, the first at stream element {int(words[0]) * 4 // width}"
+                why=f"{count} of {bd.size // width} elements, the first at stream element "
+                f"{int(words[0]) * 4 // width}"
                 + (f"; {memory.name} belongs to fifo {memory.buffer.fifo}" if memory.buffer.fifo else ""),
                 hint="the side that fills this buffer gives it on without writing all of it",
             ),
@@ -76,8 +78,10 @@ class Findings:
             fault(
                 f"core function {function.name} on core {tile} computes with data that were never written",
                 loc=loc,
-                why=f"{len(words) * 4 // width} elements of {memory.name} from element {first} on depend on them",
-                hint="clear an accumulator before it is added to; check that every element of the inputs is sent",
+                why=f"{len(words) * 4 // width} elements of {memory.name} from element {first} on depend "
+                "on them",
+                hint="clear an accumulator before it is added to; check that every element of the inputs "
+                "is sent",
             ),
         )
 

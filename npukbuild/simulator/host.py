@@ -46,7 +46,8 @@ class Controller:
         self.host = array.host_memories(sequence)
         for (name, _), data in zip(sequence.arguments, arguments, strict=True):
             self.host[name].data = data
-        self.claims: dict[str, Claims] = {}
+        for claims in array.claims.values():
+            claims.clear()
         self.tasks: list[Task] = []
         self.live_ids: dict[tuple[TileId, int], Task] = {}
         self.outstanding: dict[DmaChannel, list[Task]] = {}
@@ -126,7 +127,8 @@ class Controller:
             raise fault(
                 f"{len(queue)} tasks are queued on {channel.name} ({task.label})",
                 loc=op.loc,
-                why=f"its queue holds {depth}; a push into a full queue stalls the controller, and nothing was waited "
+                why=f"its queue holds {depth}; a push into a full queue stalls the controller, and "
+                "nothing was waited "
                 f"for since the task{at(queue[0].loc)}",
                 hint="wait for an earlier task, or join tasks into one with more dimensions",
             )
@@ -135,7 +137,7 @@ class Controller:
     def _claim(self, task: Task, chain: list[Bd]) -> None:
         """Note what a task writes of the host's buffers; two that are under way must not share a word."""
         for bd in chain:
-            claims = self.claims.setdefault(bd.memory.name, Claims())
+            claims = self.array.claims.setdefault(bd.memory.name, Claims())
             other = claims.add(task, bd)
             if other is not None:
                 self.array.findings.two_writers(bd.memory.name, other, task)
@@ -258,7 +260,8 @@ class Controller:
                     f"the array never takes all that the host sends to {channel.fifo or channel.name}",
                     loc=task.loc,
                     why=moved + (f"; {end.name} takes no more" if end is not None else ""),
-                    hint="a core that does not acquire, or acquires fewer objects than the host sends, fills the fifo; "
+                    hint="a core that does not acquire, or acquires fewer objects than the host sends, "
+                    "fills the fifo; "
                     "the next call would hang or start with stale data",
                 )
 

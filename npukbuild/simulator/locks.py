@@ -15,8 +15,8 @@ class LockState:
     """One lock: a value of 0..``maximum`` and those who wait for it.
 
     ``acquire_ge`` waits for value >= n and subtracts n, ``acquire_eq`` waits for value == n and subtracts n,
-    ``release`` adds n. Waiters are looked at in the order of their arrival; one that asks for more than there is
-    does not hold up the others, since the hardware retries every request on its own.
+    ``release`` adds n. Waiters are looked at in the order of their arrival; one that asks for more than
+    there is does not hold up the others, since the hardware retries every request on its own.
     """
 
     __slots__ = ("lock", "maximum", "name", "ready", "value", "waiters")

@@ -1,9 +1,9 @@
 """Memories of the array: buffers with guard bytes and poison, and the host's arrays.
 
-Every buffer of the array starts as *poison*, a 32-bit pattern that is a signalling NaN both as one float32 and
-as two bfloat16. A word that still is poison was never written. A second pattern serves the differential run
-of a core function (see :mod:`npukbuild.simulator.calls`), which tells a word that a function left alone from one
-that it wrote with exactly those bits.
+Every buffer of the array starts as *poison*, a 32-bit pattern that is a signalling NaN both as one float32
+and as two bfloat16. A word that still is poison was never written. A second pattern serves the differential
+run of a core function (see :mod:`npukbuild.simulator.calls`), which tells a word that a function left alone
+from one that it wrote with exactly those bits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ POISON_SECOND = 0xFF9DFF8B
 GUARD_NEAR = 64
 """Guard bytes on each side of a buffer that are looked at after each call of a core function."""
 GUARD_FAR = 1024
+"""Guard bytes on each side that are looked at when a call ends."""
 _ALIGN = 64
 _GUARD_BYTE = 0xC7
 GUARD_PATTERN = bytes([_GUARD_BYTE]) * GUARD_NEAR
+_FAR_PATTERN = bytes([_GUARD_BYTE]) * GUARD_FAR
 
 
 class BufferMemory:
@@ -37,7 +39,20 @@ class BufferMemory:
         active: The DMA channels that are in the middle of a descriptor on this buffer.
     """
 
-    __slots__ = ("_store", "active", "after", "before", "buffer", "clean", "data", "name", "pointer", "type")
+    __slots__ = (
+        "_high",
+        "_low",
+        "_store",
+        "active",
+        "after",
+        "before",
+        "buffer",
+        "clean",
+        "data",
+        "name",
+        "pointer",
+        "type",
+    )
 
     host = False
 
@@ -52,6 +67,8 @@ class BufferMemory:
         size = buffer.type.bytes
         self.before = view[start - GUARD_NEAR : start]
         self.after = view[start + size : start + size + GUARD_NEAR]
+        self._low = view[start - GUARD_FAR : start]
+        self._high = view[start + size : start + size + GUARD_FAR]
         self.clean = False
         self.active: list[Any] = []
 
@@ -69,10 +86,7 @@ class BufferMemory:
 
     def guards_intact(self) -> bool:
         """Say whether all guard bytes, near and far, still hold their pattern."""
-        start = self.pointer - self._store.ctypes.data
-        end = start + self.type.bytes
-        low, high = self._store[:start], self._store[end:]
-        return bool((low == _GUARD_BYTE).all() and (high == _GUARD_BYTE).all())
+        return bytes(self._low) == _FAR_PATTERN and bytes(self._high) == _FAR_PATTERN
 
     def repair_guards(self) -> None:
         """Write the guard pattern again, after a fault was reported."""

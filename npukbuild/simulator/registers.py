@@ -1,4 +1,4 @@
-"""Register writes of the runtime sequence: the few that have a meaning for the model, all others refused by name."""
+"""Register writes of the runtime sequence: those that the model knows, all others refused by name."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class Simulator:
 
     Args:
         design: A lowered design (:func:`npukbuild.ir.load_design`).
-        kernels: Compiled core functions (:class:`npukbuild.simulator.kernel_library.KernelLibrary`), None when
+        kernels: Compiled core functions (:class:`npukbuild.simulator.kernel_library.KernelLibrary`), None
+            when
             the design calls none.
         timed: Simulate time; without it the same engine runs faster and reports no times.
         clock_ghz: AIE clock; None: the target's default.
@@ -42,7 +43,8 @@ class Simulator:
         compiler: Whose code the times of core functions are for (``peano``, ``xchesscc``).
         cost: ``cost(function, arguments) -> cycles`` of a core function instead of the default estimate.
         trace: Keep intervals for :mod:`npukbuild.simulator.trace` and :mod:`npukbuild.simulator.timeline`.
-        differential: Run core functions twice on blocks that are not fully written yet, to find results that depend
+        differential: Run core functions twice on blocks that are not fully written yet, to find results that
+            depend
             on unwritten data. Switch it off for functions that keep state of their own between calls.
         sequence: The name of the runtime sequence when the design has several.
         max_us: Budget on simulated time per call.
@@ -149,7 +151,8 @@ class Simulator:
         return fault(
             f"core function {name} on core {tile} does not return",
             loc=loc,
-            why=f"the call has taken more than {self.max_seconds:g} s of real time, {monotonic() - deadline:.0f} s "
+            why=f"the call has taken more than {self.max_seconds:g} s of real time, "
+            f"{monotonic() - deadline:.0f} s "
             "past its deadline, inside a compiled core function",
             hint="look for an endless loop in the kernel's C++; max_seconds (--max-seconds) sets the limit",
         )
@@ -198,9 +201,9 @@ class Simulator:
     def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
         running = [core for core in self._array.cores if core.waiting is None and not core.ended]
         names = ", ".join(core.name for core in running[:8])
+        microseconds = self._agenda.max_cycles / self.timing.clock_ghz / 1e3
         why = {
-            "time": f"it has not ended within {self._agenda.max_cycles / self.timing.clock_ghz / 1e3:g} us of "
-            "simulated time",
+            "time": f"it has not ended within {microseconds:g} us of simulated time",
             "events": f"it has not ended within {self._agenda.max_events} events",
             "wall": f"it has not ended within {self.max_seconds:g} s of real time",
             "cancelled": "it was interrupted",
@@ -223,16 +226,18 @@ class Simulator:
         for context in self._array.contexts.values():
             state = context.calls.state
             bits = getattr(state, "faults", 0)
-            if not bits:
+            if state is None or not bits:
                 continue
             state.clear_faults()
             if bits & FAULT_MISALIGNED:
                 raise fault(
                     f"a core function on core {context.core.tile} accesses a vector at a misaligned address",
                     loc=context.core.loc,
-                    why=f"address {state.fault_address % 64} modulo 64, with the buffers where the design places "
+                    why=f"address {state.fault_address % 64} modulo 64, with the buffers where the design "
+                    "places "
                     "them; the hardware cuts the low bits and accesses other data",
-                    hint="align the buffers (bank-aware placement, or addresses), or use aie::load_unaligned_v",
+                    hint="align the buffers (bank-aware placement, or addresses), or use "
+                    "aie::load_unaligned_v",
                 )
             raise fault(
                 f"a core function on core {context.core.tile} uses a cascade that is not connected",
@@ -242,7 +247,7 @@ class Simulator:
 
     def _check_guards(self) -> None:
         for memory in self._array.memories.values():
-            if not memory.guards_intact():
+            if self.target.kind(memory.buffer.tile.row) == "core" and not memory.guards_intact():
                 memory.repair_guards()
                 raise fault(
                     f"something wrote outside buffer {memory.name}",
@@ -321,8 +326,10 @@ def left_in_fifos(array: ArrayState, before: dict[str, int]) -> list[str]:
                 if now != then:
                     name = channel.fifo or use.lock
                     found.append(
-                        f"fifo {name}: the call found {then} full objects on {channel.tile} and left {now}; what one "
-                        "side gives does not match what the other takes, and the next call starts with the rest"
+                        f"fifo {name}: the call found {then} full objects on {channel.tile} and left "
+                        f"{now}; what one "
+                        "side gives does not match what the other takes, and the next call starts with "
+                        "the rest"
                     )
     return list(dict.fromkeys(found))
 

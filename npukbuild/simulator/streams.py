@@ -1,9 +1,9 @@
 """Streams: what couples a sending end with one or more receiving ends.
 
-A hand-over moves as many bytes as the sender has left in its descriptor and every receiver has room for in its
-own, so ends of different granularity meet without a buffer in between. The real switches hold a few words; that
-matters only when the *rest* of a descriptor fits into them, since only a finished descriptor gives its lock or
-token back. Exactly then (and never otherwise) data wait in a receiver's ``pending`` bytes.
+A hand-over moves as many bytes as the sender has left in its descriptor and every receiver has room for in
+its own, so ends of different granularity meet without a buffer in between. The real switches hold a few
+words; that matters only when the *rest* of a descriptor fits into them, since only a finished descriptor
+gives its lock or token back. Exactly then (and never otherwise) data wait in a receiver's ``pending`` bytes.
 """
 
 from __future__ import annotations
@@ -26,16 +26,36 @@ _CACHE_LIMIT = 4096
 class Stream:
     """One source end and the ends that all receive what it sends.
 
-    An *end* is a DMA channel or a core's stream port: it has ``left`` (bytes it can move now, 0 when it is not
-    ready), ``read``/``write`` and ``complete`` (called when ``left`` has reached 0).
+    An *end* is a DMA channel or a core's stream port: it has ``left`` (bytes it can move now, 0 when it is
+    not ready), ``read``/``write`` and ``complete`` (called when ``left`` has reached 0).
 
     Attributes:
         busy_cycles: Cycles in which data moved.
         bytes: Bytes that moved.
     """
 
-    __slots__ = ("_copies", "_count", "_duration", "agenda", "busy", "busy_cycles", "bytes", "ends", "flow", "handovers",
-                 "keep_header", "name", "packet", "record", "slack", "source", "timed", "timing")  # fmt: skip
+    __slots__ = (
+        "_copies",
+        "_count",
+        "_duration",
+        "_on_finish",
+        "_ready",
+        "agenda",
+        "busy",
+        "busy_cycles",
+        "bytes",
+        "ends",
+        "flow",
+        "handovers",
+        "keep_header",
+        "name",
+        "packet",
+        "record",
+        "slack",
+        "source",
+        "timed",
+        "timing",
+    )
 
     def __init__(
         self, flow: Flow, source: Any, ends: list[Any], agenda: Agenda, timing: EventTiming, record: Any
@@ -55,6 +75,8 @@ class Stream:
         self.bytes = 0
         self.busy_cycles = 0.0
         self.handovers = 0
+        self._ready = agenda.ready
+        self._on_finish = self._finish
         self._count = 0
         self._duration = 0.0
         self._copies: dict[Any, Any] = {}
@@ -71,7 +93,8 @@ class Stream:
             left = end.left
             if left < count:
                 if not left:
-                    self._spill(count)
+                    if count <= self.slack:
+                        self._spill(count)
                     return
                 count = left
         self.busy = True
@@ -79,7 +102,7 @@ class Stream:
         if self.timed:
             self._schedule(count)
         else:
-            self.agenda.ready.append(self._finish)
+            self._ready.append(self._on_finish)
 
     def _routed(self) -> bool:
         """For packets: whether the packet now at the source goes this way and all ends are free for it."""
@@ -196,7 +219,7 @@ class Stream:
     def _spill(self, count: int) -> None:
         """Put the rest of the source's descriptor into the switches when it fits there."""
         source = self.source
-        if count > self.slack or not source.can_spill:
+        if not source.can_spill:
             return
         for end in self.ends:
             if end.left < count and len(end.pending) + count > self.slack:
@@ -212,7 +235,7 @@ class Stream:
         source.complete()
 
     def stuck(self) -> Any:
-        """Return the end that the others wait for (for diagnosis): the source, or the first unready receiver."""
+        """Return the end that the others wait for: the source, or the first unready receiver."""
         if not self.source.left:
             return self.source
         for end in self.ends:

@@ -1,8 +1,8 @@
 """Times of the array's events: constants of the target, the DDR model, the cost of core functions.
 
 Cycles are those of the AIE clock. Every constant comes from ``[timing.events]`` of the target, or, where the
-closed form uses the same quantity, from ``[timing.gemm]`` (:mod:`npukbuild.targets.timing`), so that both models
-stay one.
+closed form uses the same quantity, from ``[timing.gemm]`` (:mod:`npukbuild.targets.timing`), so that both
+models stay one.
 """
 
 from __future__ import annotations
@@ -82,9 +82,22 @@ def event_timing(target: Target, clock_ghz: float | None, launch: str) -> EventT
     )
 
 
-_EVENTS = ("fifo_bytes", "lock_cycles", "scalar_cycles", "load_cycles", "loop_cycles", "bd_cycles", "chain_cycles",
-           "task_cycles", "shim_task_mm2s", "shim_task_s2mm", "packet_cycles", "cascade_depth", "write_cycles",
-           "sync_cycles")  # fmt: skip
+_EVENTS = (
+    "fifo_bytes",
+    "lock_cycles",
+    "scalar_cycles",
+    "load_cycles",
+    "loop_cycles",
+    "bd_cycles",
+    "chain_cycles",
+    "task_cycles",
+    "shim_task_mm2s",
+    "shim_task_s2mm",
+    "packet_cycles",
+    "cascade_depth",
+    "write_cycles",
+    "sync_cycles",
+)
 
 
 class DdrPort:
@@ -164,12 +177,12 @@ _ZERO = re.compile(r"(^|_)(zero|clear|fill)(_|$)")
 class FunctionCost:
     """Estimates the cycles of a core function from its name and argument types.
 
-    A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow from
-    the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
-    :func:`npukbuild.targets.timing.kernel_cycles`. Clearing functions cost their store. Every other function costs
-    ``cycles_per_element`` of the first table entry in ``[timing.events.functions]`` whose name occurs in the
-    function's name (else ``default``), times the elements of its largest block: an *estimate*, good for a
-    bottleneck and not for a benchmark.
+    A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow
+    from the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
+    :func:`npukbuild.targets.timing.kernel_cycles`. Clearing functions cost their store. Every other function
+    costs ``cycles_per_element`` of the first table entry in ``[timing.events.functions]`` whose name occurs
+    in the function's name (else ``default``), times the elements of its largest block: an *estimate*, good
+    for a bottleneck and not for a benchmark.
     """
 
     def __init__(self, target: Target, compiler: str = "peano") -> None:

@@ -48,7 +48,10 @@ def wrap(value: Any) -> Any:
         ("%k = arith.constant 12 : i32\n%r = arith.maxsi %v, %k : i32", lambda v: np.maximum(v, 12)),
         ("%k = arith.constant 12 : i32\n%r = arith.minui %v, %k : i32", lambda v: np.minimum(v % 2**32, 12)),
         (
-            "%k = arith.constant 0 : i32\n%b = arith.cmpi slt, %v, %k : i32\n%r = arith.select %b, %k, %v : i32",
+            (
+                "%k = arith.constant 0 : i32\n%b = arith.cmpi slt, %v, %k : i32\n"
+                "%r = arith.select %b, %k, %v : i32"
+            ),
             lambda v: np.maximum(v, 0),
         ),
         (
@@ -60,22 +63,36 @@ def wrap(value: Any) -> Any:
             lambda v: v.astype(np.int8).astype(int),
         ),
         (
-            "%f = arith.sitofp %v : i32 to f32\n%k = arith.constant 0.1 : f32\n%g = arith.mulf %f, %k : f32\n"
-            "%r = arith.fptosi %g : f32 to i32",
+            (
+                "%f = arith.sitofp %v : i32 to f32\n%k = arith.constant 0.1 : f32\n"
+                "%g = arith.mulf %f, %k : f32\n"
+                "%r = arith.fptosi %g : f32 to i32"
+            ),
             lambda v: np.trunc(v.astype(np.float32) * np.float32(0.1)),
         ),
         (
-            "%f = arith.sitofp %v : i32 to f32\n%k = arith.constant 3.0 : f32\n%g = arith.divf %f, %k : f32\n"
-            "%h = arith.truncf %g : f32 to bf16\n%w = arith.extf %h : bf16 to f32\n%r = arith.bitcast %w : f32 to i32",
-            lambda v: (v.astype(np.float32) / np.float32(3)).astype(ml_dtypes.bfloat16).astype(np.float32).view(np.int32),
+            (
+                "%f = arith.sitofp %v : i32 to f32\n%k = arith.constant 3.0 : f32\n"
+                "%g = arith.divf %f, %k : f32\n"
+                "%h = arith.truncf %g : f32 to bf16\n%w = arith.extf %h : bf16 to f32\n%r = arith.bitcast %w "
+                ": f32 to i32"
+            ),
+            lambda v: (
+                (v.astype(np.float32) / np.float32(3))
+                .astype(ml_dtypes.bfloat16)
+                .astype(np.float32)
+                .view(np.int32)
+            ),
         ),
         (
-            "%j = arith.index_cast %v : i32 to index\n%q = arith.muli %j, %j : index\n"
-            "%r = arith.index_cast %q : index to i32",
+            (
+                "%j = arith.index_cast %v : i32 to index\n%q = arith.muli %j, %j : index\n"
+                "%r = arith.index_cast %q : index to i32"
+            ),
             lambda v: v * v,
         ),
     ],
-)  # fmt: skip
+)
 def test_arithmetic(op: str, reference: Any) -> None:
     assert (run(one_core(each(op))) == wrap(reference(X.astype(np.int64)))).all()
 
@@ -131,9 +148,11 @@ def test_control_flow(code: str, reference: Any) -> None:
 
 def test_subview_and_casts_share_the_memory() -> None:
     body = """%c8 = arith.constant 8 : index
-      %m = memref.reinterpret_cast %y to offset: [0], sizes: [8, 8], strides: [8, 1] : memref<64xi32> to memref<8x8xi32>
+      %m = memref.reinterpret_cast %y to offset: [0], sizes: [8, 8], strides: [8, 1]
+        : memref<64xi32> to memref<8x8xi32>
       scf.for %i = %c0 to %c8 step %c1 {
-        %row = memref.subview %m[%i, 0] [1, 8] [1, 1] : memref<8x8xi32> to memref<8xi32, strided<[1], offset: ?>>
+        %row = memref.subview %m[%i, 0] [1, 8] [1, 1]
+          : memref<8x8xi32> to memref<8xi32, strided<[1], offset: ?>>
         scf.for %j = %c0 to %c8 step %c1 {
           %p = arith.muli %j, %c8 : index
           %q = arith.addi %p, %i : index
@@ -208,8 +227,8 @@ def test_write32_to_a_lock_works_and_to_an_unknown_register_is_refused_by_name()
         core="aie.use_lock(%go, AcquireGreaterEqual, 1)\n"
         + PASS.replace("BODY", each("%k = arith.constant 0 : i32\n%r = arith.addi %v, %k : i32")),
         extra='%go = aie.lock(%core, 15) {init = 0 : i32, sym_name = "go"}',
-        sequence="\n      aiex.npu.write32 {address = 0x1F0F0 : ui32, column = 0 : i32, row = 2 : i32, value = 1 : ui32}"
-        + SEQUENCE,
+        sequence="\n      aiex.npu.write32 {address = 0x1F0F0 : ui32, column = 0 : i32, row = 2 : i32, "
+        "value = 1 : ui32}" + SEQUENCE,
     )
     assert (run(text) == X).all()
     with pytest.raises(DesignError, match="does not support a write to register 0x32000 of core tile"):
@@ -272,7 +291,8 @@ def test_a_sliding_window_keeps_what_it_holds() -> None:
         aie.objectfifo.release @x(Consume, 2)
       }"""
     add = """%sy{0} = aie.objectfifo.acquire @y(Produce, 1) : !aie.objectfifosubview<memref<64xi32>>
-        %y{0} = aie.objectfifo.subview.access %sy{0}[0] : !aie.objectfifosubview<memref<64xi32>> -> memref<64xi32>
+        %y{0} = aie.objectfifo.subview.access %sy{0}[0]
+          : !aie.objectfifosubview<memref<64xi32>> -> memref<64xi32>
         scf.for %i = %c0 to %n step %c1 {{
           %p = memref.load %a{0}[%i] : memref<64xi32>
           %q = memref.load %b{0}[%i] : memref<64xi32>

@@ -1,4 +1,4 @@
-"""Forms of whole designs: objectfifo features, already lowered programs, packets, cascades, streams, task spellings."""
+"""Forms of whole designs: objectfifo features, lowered programs, packets, cascades, streams, tasks."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ def test_broadcast_reaches_every_core() -> None:
         sequence="""
       aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 0 : i64, metadata = @x} : memref<256xi32>
       aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 1 : i64, metadata = @y} : memref<256xi32>
-      aiex.npu.dma_memcpy_nd(%Y[0,0,0,128][1,1,1,128][0,0,0,1]) {id = 2 : i64, metadata = @z} : memref<256xi32>
+      aiex.npu.dma_memcpy_nd(%Y[0,0,0,128][1,1,1,128][0,0,0,1])
+        {id = 2 : i64, metadata = @z} : memref<256xi32>
       aiex.npu.dma_wait {symbol = @y}
       aiex.npu.dma_wait {symbol = @z}
 """,
@@ -264,7 +265,9 @@ def test_memtile_padding_puts_zeros_around() -> None:
 
 TASKS = """
       %t0 = aiex.dma_configure_task_for @x {
-        aie.dma_bd(%X : memref<256xi32>, 0, 64, [<size = 4, stride = 64>, <size = 1, stride = 0>, <size = 1, stride = 0>, <size = 64, stride = 1>]) {bd_id = 0 : i32}
+        aie.dma_bd(%X : memref<256xi32>, 0, 64, [<size = 4, stride = 64>,
+          <size = 1, stride = 0>, <size = 1, stride = 0>, <size = 64, stride = 1>])
+          {bd_id = 0 : i32}
         aie.end
       } {repeat_count = 3 : i32}
       aiex.dma_start_task(%t0)

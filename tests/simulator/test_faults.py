@@ -1,4 +1,4 @@
-"""Every kind of fault, each in a small design that has it, is found and explained with the place in the design."""
+"""Every kind of fault, each in a small design that has it, is found and explained with its place."""
 
 from __future__ import annotations
 
@@ -229,9 +229,12 @@ def test_a_host_that_takes_a_part_of_an_object() -> None:
 
 
 def test_use_after_release() -> None:
-    text = one_core(core=PASS.replace("BODY", "aie.objectfifo.release @x(Consume, 1)\n" + COPY).replace(
-        "      aie.objectfifo.release @x(Consume, 1)\n      aie.objectfifo.release @y", "aie.objectfifo.release @y"
-    ))  # fmt: skip
+    text = one_core(
+        core=PASS.replace("BODY", "aie.objectfifo.release @x(Consume, 1)\n" + COPY).replace(
+            "      aie.objectfifo.release @x(Consume, 1)\n      aie.objectfifo.release @y",
+            "aie.objectfifo.release @y",
+        )
+    )
     fault = fault_of(text)
     assert "object of fifo x" in fault.what
     assert "without holding its lock" in fault.what
@@ -286,7 +289,8 @@ TWO_CHANNELS = """module { aie.device(npu1_1col) {
     aie.end
   }
   aie.runtime_sequence @sequence(%X: memref<64xi32>) {
-    aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,64][0,0,0,1]) {id = 0 : i64, metadata = @one, issue_token = true} : memref<64xi32>
+    aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,64][0,0,0,1])
+      {id = 0 : i64, metadata = @one, issue_token = true} : memref<64xi32>
     aiex.npu.dma_wait {symbol = @one}
   }
 } }
@@ -336,7 +340,8 @@ def test_tasks_that_interleave_in_the_host_buffer_are_no_two_writers() -> None:
 
 TWO_IN = """
       aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 0 : i64, metadata = @x} : memref<256xi32>
-      aiex.npu.dma_memcpy_nd(%X[0,0,0,128][1,1,1,128][0,0,0,1]) {id = 3 : i64, metadata = @x} : memref<256xi32>
+      aiex.npu.dma_memcpy_nd(%X[0,0,0,128][1,1,1,128][0,0,0,1])
+        {id = 3 : i64, metadata = @x} : memref<256xi32>
 """
 
 
@@ -344,7 +349,7 @@ def test_a_descriptor_used_again_while_live() -> None:
     def same(operations: Any) -> Any:
         return [
             replace(op, descriptors=tuple(replace(bd, id=0) for bd in op.descriptors))
-            if isinstance(op, Push) and op.descriptors[0].id == 3  # noqa: PLR2004
+            if isinstance(op, Push) and op.descriptors[0].id == 3
             else op
             for op in operations
         ]

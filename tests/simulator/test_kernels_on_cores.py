@@ -1,4 +1,4 @@
-"""Compiled kernels on simulated cores: cascades inside a call, static variables, results, sticky registers, alignment."""
+"""Compiled kernels on simulated cores: cascades, statics, results, sticky registers, alignment."""
 
 from __future__ import annotations
 
@@ -97,9 +97,11 @@ def test_kernels_that_talk_over_the_cascade_wait_for_each_other(
         extra=declared + f"%c2 = aie.core(%two) {{{second} aie.end }}",
         sequence="""
       aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 0 : i64, metadata = @x} : memref<256xi32>
-      aiex.npu.dma_memcpy_nd(%X[0,0,0,128][1,1,1,128][0,0,0,1]) {id = 1 : i64, metadata = @z} : memref<256xi32>
+      aiex.npu.dma_memcpy_nd(%X[0,0,0,128][1,1,1,128][0,0,0,1])
+        {id = 1 : i64, metadata = @z} : memref<256xi32>
       aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,128][0,0,0,1]) {id = 2 : i64, metadata = @y} : memref<256xi32>
-      aiex.npu.dma_memcpy_nd(%Y[0,0,0,128][1,1,1,128][0,0,0,1]) {id = 3 : i64, metadata = @w} : memref<256xi32>
+      aiex.npu.dma_memcpy_nd(%Y[0,0,0,128][1,1,1,128][0,0,0,1])
+        {id = 3 : i64, metadata = @w} : memref<256xi32>
       aiex.npu.dma_wait {symbol = @y}
       aiex.npu.dma_wait {symbol = @w}
 """,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -132,7 +133,7 @@ def test_the_trace_has_a_track_per_core_channel_task_and_the_host(tmp_path: Path
         by_track.setdefault(event["tid"], []).append(event)
     for track in by_track.values():
         track.sort(key=lambda event: event["ts"])
-        for one, two in zip(track, track[1:], strict=False):
+        for one, two in itertools.pairwise(track):
             assert one["ts"] + one["dur"] <= two["ts"] + 0.001
 
 

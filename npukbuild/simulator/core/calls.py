@@ -1,9 +1,10 @@
 """Calls of core functions: the compiled kernel runs on the array's memory, and what it did is checked.
 
-Before a call every block must be held by the core; after it the guard bytes around every block must be whole. While
-a block has words that were never written the call is made *twice*, with two poison patterns: a word that
-differs between the two depends on data nobody wrote, a word that still is poison in both was left alone. So a result
-that depends on unwritten data is found at its source, without knowing what the function reads.
+Before a call every block must be held by the core; after it the guard bytes around every block must be
+whole. While a block has words that were never written the call is made *twice*, with two poison patterns: a
+word that differs between the two depends on data nobody wrote, a word that still is poison in both was left
+alone. So a result that depends on unwritten data is found at its source, without knowing what the function
+reads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from npukbuild.errors import SimulationFault
 from npukbuild.ir.design import Array
 from npukbuild.simulator.core.refs import Ref, check_dma, not_held
 from npukbuild.simulator.core.scalars import bf16_bits
@@ -21,8 +21,9 @@ from npukbuild.simulator.faults import fault
 from npukbuild.simulator.memory import GUARD_PATTERN, POISON, POISON_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from npukbuild.errors import SimulationFault
     from npukbuild.ir.design import Function, Location, TileId
     from npukbuild.simulator.core.cascaded import Turns
     from npukbuild.simulator.findings import Findings
@@ -134,11 +135,18 @@ class CoreCalls:
             raise overrun(function, values, loc)
 
         space: dict[str, Any] = {
-            "entry": entry, "careful": careful, "broken": broken, "guard": GUARD_PATTERN, "half": bf16_bits, "costs": costs, "cost": cost,
+            "entry": entry,
+            "careful": careful,
+            "broken": broken,
+            "guard": GUARD_PATTERN,
+            "half": bf16_bits,
+            "costs": costs,
+            "cost": cost,
             "running": self.findings.running,
             "here": here,
-            "function": function, "record": record,
-        }  # fmt: skip
+            "function": function,
+            "record": record,
+        }
         exec(compile("\n".join(lines), f"<call of {function.name}>", "exec"), space)  # noqa: S102
         made: Callable[..., float] = space["call"]
         return made
@@ -157,7 +165,7 @@ class CoreCalls:
         turns = self.turns
         assert turns is not None
 
-        def call(*values: Any) -> Iterator[Any]:
+        def call(*values: Any) -> Generator[Any, None, Any]:
             refs, passed = self._prepare(values, blocks, halves, loc)
             answer: list[Any] = []
             yield from turns.call(lambda: answer.append(entry(*passed)))
@@ -263,7 +271,8 @@ def overrun(function: Function, refs: Sequence[Ref], loc: Location | None) -> Si
         after = bytes(memory.after) != GUARD_PATTERN
         memory.repair_guards()
         return fault(
-            f"core function {function.name} writes {'past the end' if after else 'before the start'} of its block",
+            f"core function {function.name} writes {'past the end' if after else 'before the start'} of "
+            "its block",
             loc=loc,
             why=f"the guard bytes {'behind' if after else 'before'} {memory.name} ({memory.type}, "
             f"{memory.type.bytes} bytes) were overwritten",

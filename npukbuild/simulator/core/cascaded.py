@@ -1,7 +1,7 @@
 """Core functions that use the cascade: they may have to wait in the middle of a call.
 
-Such a call runs in a thread of its own that takes turns with the simulator: always one of the two runs, so the order
-of events stays the same in every run.
+Such a call runs in a thread of its own that takes turns with the simulator: always one of the two runs, so
+the order of events stays the same in every run.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Turns:
             try:
                 assert self._job is not None
                 self._job()
-            except BaseException as error:  # noqa: BLE001  (handed to the simulator's thread)
+            except BaseException as error:
                 self._error = error
             self._back.release()
 

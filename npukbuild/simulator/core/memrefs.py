@@ -50,7 +50,8 @@ def _subview(out: Emitter, op: Operation) -> None:
             drop.append(place)
     out.define(
         op.results[0],
-        f"{source}.window({_tuple(offsets)}, {_tuple(sizes)}, {_tuple(strides)}, {tuple(drop)}, {_loc(out, op)})",
+        f"{source}.window({_tuple(offsets)}, {_tuple(sizes)}, {_tuple(strides)}, {tuple(drop)}, "
+        f"{_loc(out, op)})",
     )
 
 
@@ -61,7 +62,8 @@ def _reinterpret(out: Emitter, op: Operation) -> None:
     )
     out.define(
         op.results[0],
-        f"{source}.recast({source}.element, {_tuple(sizes)}, {_tuple(strides)}, {offsets[0]}, {_loc(out, op)})",
+        f"{source}.recast({source}.element, {_tuple(sizes)}, {_tuple(strides)}, {offsets[0]}, "
+        f"{_loc(out, op)})",
     )
 
 

@@ -1,10 +1,11 @@
 """Translation of a core's region to the source of a Python generator.
 
-The generator yields what it waits for: a number of cycles (timed only), a lock request, or None to let others run.
+The generator yields what it waits for: a number of cycles (timed only), a lock request, or None to let
+    others run.
 Everything static is settled here, once: constants, which fifo end and lock an operation means, how many
-*new* objects an acquire takes. The real compiler's lowering counts objects that are already held in one pass over the
-program text, so a loop that releases fewer objects than it acquires takes the same number again in every
-iteration; this translation counts in the same way.
+*new* objects an acquire takes. The real compiler's lowering counts objects that are already held in one pass
+over the program text, so a loop that releases fewer objects than it acquires takes the same number again in
+every iteration; this translation counts in the same way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Core, Location
     from npukbuild.simulator.core.context import CoreContext
 
+_LEAVING = ("scf.yield", "scf.condition", "func.return")
 _YIELD_EVERY = 256
 """Iterations of a loop without synchronisation after which the core lets others run."""
 
@@ -108,11 +110,7 @@ class Emitter:
         """Write the operations of one block."""
         before = len(self.lines)
         for op in block.ops:
-            if (
-                leave is not None
-                and op is block.last_op
-                and op.name in ("scf.yield", "scf.condition", "func.return")
-            ):
+            if leave is not None and op.next_op is None and op.name in _LEAVING:
                 self.settle()
                 leave(op)
             else:

@@ -94,7 +94,8 @@ class Ref:
                 raise fault(
                     f"a core accesses {self.memory.name} outside its bounds",
                     loc=loc,
-                    why=f"index [{', '.join(map(str, indices))}] of a block of {'x'.join(map(str, self.shape))}",
+                    why=f"index [{', '.join(map(str, indices))}] of a block of "
+                    f"{'x'.join(map(str, self.shape))}",
                 )
             offset += index * stride
         if not 0 <= offset < len(self.view):
@@ -178,7 +179,8 @@ class Ref:
 class Rights:
     """In a lowered design: a buffer that a DMA fills or empties belongs to the core only under a lock.
 
-    The pair of locks comes from the DMA's descriptors on that buffer: what the DMA releases, the core acquires.
+    The pair of locks comes from the DMA's descriptors on that buffer: what the DMA releases, the core
+    acquires.
     """
 
     __slots__ = ("core_locks",)

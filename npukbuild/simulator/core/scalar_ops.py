@@ -44,9 +44,13 @@ def _constant(out: Emitter, op: Operation) -> bool:
         return False
     if kind[0] in "bf":
         number = float(data)
-        text = "_nan" if math.isnan(number) else f"{'-' if number < 0 else ''}_inf" if math.isinf(number) else repr(
-            number
-        )  # fmt: skip
+        text = (
+            "_nan"
+            if math.isnan(number)
+            else f"{'-' if number < 0 else ''}_inf"
+            if math.isinf(number)
+            else repr(number)
+        )
         out.names[op.results[0]] = text if text[0] != "-" else f"({text})"
     else:
         bits = scalars.bits_of(kind)

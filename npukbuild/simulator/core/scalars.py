@@ -1,7 +1,7 @@
 """Scalar operations of ``arith``, ``index`` and ``math`` as Python expressions.
 
-Integers are Python ints in signed form (``i1`` is 0 or 1); floats are Python floats that hold a value of their
-type exactly, so every result is rounded to its type (to nearest, ties to even, as ``arith`` says).
+Integers are Python ints in signed form (``i1`` is 0 or 1); floats are Python floats that hold a value of
+their type exactly, so every result is rounded to its type (to nearest, ties to even, as ``arith`` says).
 """
 
 from __future__ import annotations
@@ -25,17 +25,61 @@ _CMPF = {"eq": "==", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "ne": "!="}
 
 _WRAPPED = {"addi": "+", "subi": "-", "muli": "*", "add": "+", "sub": "-", "mul": "*"}
 _PLAIN = {"andi": "&", "ori": "|", "xori": "^", "and": "&", "or": "|", "xor": "^"}
-_SIGNED = {"divsi": "_div", "divs": "_div", "remsi": "_rem", "rems": "_rem", "floordivsi": "_floordiv",
-           "floordivs": "_floordiv", "ceildivsi": "_ceildiv", "ceildivs": "_ceildiv", "minsi": "min", "mins": "min",
-           "maxsi": "max", "maxs": "max"}  # fmt: skip
-_UNSIGNED = {"divui": "_floordiv", "divu": "_floordiv", "remui": "_rem", "remu": "_rem", "ceildivui": "_ceildiv",
-             "ceildivu": "_ceildiv", "minui": "min", "minu": "min", "maxui": "max", "maxu": "max"}  # fmt: skip
-_FLOAT = {"addf": "{} + {}", "subf": "{} - {}", "mulf": "{} * {}", "divf": "_divf({}, {})", "remf": "_fmod({}, {})",
-          "maximumf": "_maximum({}, {})", "minimumf": "_minimum({}, {})", "maxnumf": "_maxnum({}, {})",
-          "minnumf": "_minnum({}, {})", "powf": "_powf({}, {})", "copysign": "_copysign({}, {})"}  # fmt: skip
-_FLOAT_ONE = {"negf": "-{}", "absf": "abs({})", "exp": "_exp({})", "exp2": "_exp2({})", "log": "_log({})",
-              "log2": "_log2({})", "sqrt": "_sqrt({})", "rsqrt": "_divf(1.0, _sqrt({}))", "tanh": "_tanh({})",
-              "sin": "_sin({})", "cos": "_cos({})", "floor": "_floor({})", "ceil": "_ceil({})", "erf": "_erf({})"}  # fmt: skip
+_SIGNED = {
+    "divsi": "_div",
+    "divs": "_div",
+    "remsi": "_rem",
+    "rems": "_rem",
+    "floordivsi": "_floordiv",
+    "floordivs": "_floordiv",
+    "ceildivsi": "_ceildiv",
+    "ceildivs": "_ceildiv",
+    "minsi": "min",
+    "mins": "min",
+    "maxsi": "max",
+    "maxs": "max",
+}
+_UNSIGNED = {
+    "divui": "_floordiv",
+    "divu": "_floordiv",
+    "remui": "_rem",
+    "remu": "_rem",
+    "ceildivui": "_ceildiv",
+    "ceildivu": "_ceildiv",
+    "minui": "min",
+    "minu": "min",
+    "maxui": "max",
+    "maxu": "max",
+}
+_FLOAT = {
+    "addf": "{} + {}",
+    "subf": "{} - {}",
+    "mulf": "{} * {}",
+    "divf": "_divf({}, {})",
+    "remf": "_fmod({}, {})",
+    "maximumf": "_maximum({}, {})",
+    "minimumf": "_minimum({}, {})",
+    "maxnumf": "_maxnum({}, {})",
+    "minnumf": "_minnum({}, {})",
+    "powf": "_powf({}, {})",
+    "copysign": "_copysign({}, {})",
+}
+_FLOAT_ONE = {
+    "negf": "-{}",
+    "absf": "abs({})",
+    "exp": "_exp({})",
+    "exp2": "_exp2({})",
+    "log": "_log({})",
+    "log2": "_log2({})",
+    "sqrt": "_sqrt({})",
+    "rsqrt": "_divf(1.0, _sqrt({}))",
+    "tanh": "_tanh({})",
+    "sin": "_sin({})",
+    "cos": "_cos({})",
+    "floor": "_floor({})",
+    "ceil": "_ceil({})",
+    "erf": "_erf({})",
+}
 
 
 def wrap(expression: str, bits: int) -> str:
@@ -153,10 +197,7 @@ def to_integer(value: float, bits: int, signed: bool) -> int:
 def bitcast(value: Any, source: str, target: str) -> Any:
     """Return ``arith.bitcast`` between types of one width."""
     forms = {"f32": "<f", "f16": "<e", "i32": "<i", "i16": "<h"}
-    if source == "bf16":
-        raw = struct.pack("<H", bf16_bits(value))
-    else:
-        raw = struct.pack(forms[source], value)
+    raw = struct.pack("<H", bf16_bits(value)) if source == "bf16" else struct.pack(forms[source], value)
     if target == "bf16":
         return bf16_value(struct.unpack("<H", raw)[0])
     return struct.unpack(forms[target], raw)[0]

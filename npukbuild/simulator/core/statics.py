@@ -1,7 +1,7 @@
 """Static variables of compiled kernels: on the array every core has its own copy of them.
 
-A loaded kernel library holds one copy. So libraries with static data are loaded once per core, and a core function
-that is called twice for the differential check gets its static data back in between.
+A loaded kernel library holds one copy. So libraries with static data are loaded once per core, and a core
+function that is called twice for the differential check gets its static data back in between.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _writable(inside: int) -> list[tuple[int, int]]:
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         parts = line.split(maxsplit=5)
         start, end = (int(part, 16) for part in parts[0].split("-"))
-        label = parts[5] if len(parts) > 5 else ""  # noqa: PLR2004
+        label = parts[5] if len(parts) > 5 else ""
         entries.append((start, end, parts[1], label))
         if start <= inside < end:
             name = label

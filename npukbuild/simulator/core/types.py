@@ -18,6 +18,6 @@ def array_of(kind: Attribute) -> Array:
 
 
 def attribute(op: Operation, name: str) -> Any:
-    """Return a property or attribute of an operation, None when it has none (an attribute of value 0 is falsy)."""
+    """Return a property or attribute of an operation, None when absent (one of value 0 is falsy)."""
     value = op.properties.get(name)
     return value if value is not None else op.attributes.get(name)

@@ -20,23 +20,24 @@ def array_svg(design: Design, target: Target, result: RunResult) -> str:
 
     Row 0 (shim tiles, the doors to DDR) is at the bottom, as the array is usually drawn.
     """
-    used = {tile for tile in design.tiles} | set(design.cores)
+    used = set(design.tiles) | set(design.cores)
     columns = max([tile.column for tile in used], default=0) + 1
     rows = max(target.first_core_row + 1, max([tile.row for tile in used], default=0) + 1)
     width = _LEFT + max(columns * (_WIDTH + _GAP_X), _DDR_WIDTH)
     height = _TOP + rows * (_HEIGHT + _GAP_Y) + 46
     parts = [
         f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="array map">',
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
-        'orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>',
+        (
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
+            'orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>'
+        ),
     ]
     for row in range(rows):
         _, y = _place(0, row, rows)
         name = {"shim": "shim", "mem": "memtile (L2)", "core": "core"}[target.kind(row)]
         parts.append(f'<text x="0" y="{y + _HEIGHT / 2 + 4}" class="row">row {row}: {name}</text>')
     parts.extend(_streams(design, result, rows))
-    for tile in sorted(used):
-        parts.append(_tile(design, target, result, tile, rows))
+    parts.extend(_tile(design, target, result, tile, rows) for tile in sorted(used))
     y = _TOP + rows * (_HEIGHT + _GAP_Y)
     share = f"{result.ddr:.0%} busy, {_bytes(result.ddr_bytes)} moved" if result.timed else ""
     parts.append(
@@ -83,7 +84,8 @@ def _tile(design: Design, target: Target, result: RunResult, tile: TileId, rows:
     tooltip = escape("\n".join([heading, *(f"{b.name}: {b.type} ({b.type.bytes} B)" for b in buffers[:24])]))
     return (
         f'<g><title>{tooltip}</title><rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" '
-        f'class="tile {kind}"/>{bar}<text x="{x + 8}" y="{y + 17}" class="name">{escape(heading)}</text>{texts}</g>'
+        f'class="tile {kind}"/>{bar}<text x="{x + 8}" y="{y + 17}" '
+        f'class="name">{escape(heading)}</text>{texts}</g>'
     )
 
 

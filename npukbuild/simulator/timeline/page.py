@@ -15,27 +15,41 @@ if TYPE_CHECKING:
     from npukbuild.simulator.result import RunResult
 
 _STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--fg:#1c2024;--soft:#667;--line:#d5d9e0;--track:#eef0f4;--shim:#f3e7d2;
---mem:#dfe9f7;--core:#e0f1e4;--ddr:#ece4f3;--busy:#2f8f57;--flow:#7a8699;--wait:#e3b7a8;--w0:#3a78c2;--w1:#2f8f57;
+:root{color-scheme:light dark;--bg:#fff;--fg:#1c2024;--soft:#667;--line:#d5d9e0;--track:#eef0f4;
+--shim:#f3e7d2;
+--mem:#dfe9f7;--core:#e0f1e4;--ddr:#ece4f3;--busy:#2f8f57;--flow:#7a8699;--wait:#e3b7a8;--w0:#3a78c2;
+--w1:#2f8f57;
 --w2:#8a5fb0;--w3:#b7822b}
-@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e6e8eb;--soft:#9aa3b0;--line:#333a44;--track:#20252c;
---shim:#453823;--mem:#24364d;--core:#213d2b;--ddr:#3a2d47;--busy:#54b87e;--flow:#7f8b9d;--wait:#6d4237;--w0:#5b9ae4;
+@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e6e8eb;--soft:#9aa3b0;--line:#333a44;
+--track:#20252c;
+--shim:#453823;--mem:#24364d;--core:#213d2b;--ddr:#3a2d47;--busy:#54b87e;--flow:#7f8b9d;--wait:#6d4237;
+--w0:#5b9ae4;
 --w1:#54b87e;--w2:#ab82d1;--w3:#d6a250}}
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1220px;padding:24px 20px;background:var(--bg);
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1220px;padding:24px 20px;
+background:var(--bg);
 color:var(--fg)}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:80ch}
 .soft{color:var(--soft)}.scroll{overflow-x:auto}svg{display:block}
-.cards{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}.card{border:1px solid var(--line);border-radius:8px;
-padding:8px 14px;min-width:120px}.card b{display:block;font-size:20px}.card span{color:var(--soft);font-size:13px}
-table{border-collapse:collapse;font-size:13.5px;margin:8px 0}th,td{padding:3px 12px 3px 0;text-align:left;
+.cards{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}.card{border:1px solid var(--line);
+border-radius:8px;
+padding:8px 14px;min-width:120px}.card b{display:block;font-size:20px}.card span{color:var(--soft);
+font-size:13px}
+table{border-collapse:collapse;font-size:13.5px;margin:8px 0}th,td{padding:3px 12px 3px 0;
+text-align:left;
 border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right}th{font-weight:600}
-svg text{font:12px system-ui,sans-serif;fill:var(--fg)}svg .small,svg .row{font-size:11px;fill:var(--soft)}
-svg .name{font-weight:600}svg .group{font-weight:600}svg .mid{text-anchor:middle}.tile{stroke:var(--line)}
-.shim{fill:var(--shim)}.mem{fill:var(--mem)}.core{fill:var(--core)}.ddr{fill:var(--ddr);stroke:var(--line)}
+svg text{font:12px system-ui,sans-serif;fill:var(--fg)}svg .small,svg .row{font-size:11px;
+fill:var(--soft)}
+svg .name{font-weight:600}svg .group{font-weight:600}svg .mid{text-anchor:middle}
+.tile{stroke:var(--line)}
+.shim{fill:var(--shim)}.mem{fill:var(--mem)}.core{fill:var(--core)}.ddr{fill:var(--ddr);
+stroke:var(--line)}
 .track{fill:var(--track)}.busy{fill:var(--busy)}.flow{fill:none;stroke:var(--flow)}.tip{fill:var(--flow)}
-.grid{stroke:var(--line);stroke-width:1;fill:none}.wait{fill:var(--wait)}.w0{fill:var(--w0)}.w1{fill:var(--w1)}
-.w2{fill:var(--w2)}.w3{fill:var(--w3)}.dot{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px}.key i{display:inline-block;width:12px;height:12px;border-radius:2px;
-margin:0 5px 0 14px;vertical-align:-1px}.meter{display:inline-block;width:90px;height:8px;background:var(--track);
+.grid{stroke:var(--line);stroke-width:1;fill:none}.wait{fill:var(--wait)}.w0{fill:var(--w0)}
+.w1{fill:var(--w1)}
+.w2{fill:var(--w2)}.w3{fill:var(--w3)}.dot{display:inline-block;width:11px;height:11px;
+border-radius:2px;margin-right:6px}.key i{display:inline-block;width:12px;height:12px;border-radius:2px;
+margin:0 5px 0 14px;vertical-align:-1px}.meter{display:inline-block;width:90px;height:8px;
+background:var(--track);
 vertical-align:1px;margin-right:6px}.meter i{display:block;height:8px;background:var(--busy)}
 """
 
@@ -62,27 +76,47 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
     target = load_target(design.device)
     name = title or design.name or design.device
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width"><title>{escape(name)} on the simulated {escape(design.device)}</title>'
-        f"<style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(name)}</h1><p class='soft'>One call on the simulated {escape(design.device)} at "
-        f"{result.clock_ghz:g} GHz. All times are simulated estimates, nothing here was measured on hardware.</p>",
+        (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+            f'content="width=device-width"><title>{escape(name)} on {escape(design.device)}, simulated</title>'
+            f"<style>{_STYLE}</style></head><body>"
+        ),
+        (
+            f"<h1>{escape(name)}</h1><p class='soft'>One call on the simulated {escape(design.device)} at "
+            f"{result.clock_ghz:g} GHz. All times are simulated estimates, nothing here was measured on "
+            "hardware.</p>"
+        ),
         _cards(result),
         f"<p><b>What limits it:</b> {escape(result.bottleneck)}.</p>",
         *(f"<p><b>Warning:</b> {escape(warning)}</p>" for warning in result.warnings),
-        "<h2>The array</h2><p>Data enter from host memory (DDR) at the bottom through shim tiles, are staged in "
-        "memtiles (L2) and arrive in the cores' own memory (L1), where the named C++ functions run. A thicker line is "
-        "a busier stream; the bar below a core is the share of time it computes. Point at anything for details.</p>",
+        (
+            "<h2>The array</h2><p>Data enter from host memory (DDR) at the bottom through shim tiles, are "
+            "staged in "
+            "memtiles (L2) and arrive in the cores' own memory (L1), where the named C++ functions run. A "
+            "thicker line is "
+            "a busier stream; the bar below a core is the share of time it computes. Point at anything for "
+            "details.</p>"
+        ),
         f"<div class='scroll'>{array_svg(design, target, result)}</div>",
-        "<h2>Streams</h2><p>Every stream moves 4 bytes per cycle at most. A stream that is busy all the time is a "
-        "bottleneck; one that is idle waits for its sender or its receiver.</p>",
+        (
+            "<h2>Streams</h2><p>Every stream moves 4 bytes per cycle at most. A stream that is busy all the "
+            "time is a "
+            "bottleneck; one that is idle waits for its sender or its receiver.</p>"
+        ),
         _streams(design, result),
-        "<h2>Timeline</h2><p>Time runs to the right. <b>host</b> is the controller that starts transfers and waits for "
-        "them; <b>cores</b> run functions; <b>DMA channels</b> move blocks; <b>shim tasks</b> are whole transfers "
-        "between DDR and the array.</p>",
+        (
+            "<h2>Timeline</h2><p>Time runs to the right. <b>host</b> is the controller that starts transfers "
+            "and waits for "
+            "them; <b>cores</b> run functions; <b>DMA channels</b> move blocks; <b>shim tasks</b> are whole "
+            "transfers "
+            "between DDR and the array.</p>"
+        ),
         _KEY,
         f"<div class='scroll'>{tracks_svg(design, result)}</div>",
-        "<h2>Core functions</h2><p>Cycles are the model's estimate of the compiled function, not a measurement.</p>",
+        (
+            "<h2>Core functions</h2><p>Cycles are the model's estimate of the compiled function, not a "
+            "measurement.</p>"
+        ),
         _functions(result),
         "<h2>Account</h2><p>What the design uses of what each tile has.</p>",
         _account(take_account(design)),

@@ -114,6 +114,8 @@ def _bar(run: list[float | str | int], y: float, waits: bool, result: RunResult,
     detail = f"\n{run[4]}" if run[4] and run[4] != WAITING else ""
     kind = "wait" if waits else f"work w{colour_of(str(run[2]))}"
     return (
-        f'<rect x="{_LEFT + left:.2f}" y="{y}" width="{max(right - left, 0.4):.2f}" height="{_BAR}" class="{kind}">'
-        f"<title>{escape(str(run[2]))}{more}: {length:.2f} us from {start:.2f} us{escape(detail)}</title></rect>"
+        f'<rect x="{_LEFT + left:.2f}" y="{y}" width="{max(right - left, 0.4):.2f}" height="{_BAR}" '
+        f'class="{kind}">'
+        f"<title>{escape(str(run[2]))}{more}: {length:.2f} us from {start:.2f} "
+        f"us{escape(detail)}</title></rect>"
     )
