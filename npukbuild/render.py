@@ -6,15 +6,17 @@ Templates and core sources come from the checkout, or from the wheel's data when
 from __future__ import annotations
 
 import os
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.errors import RenderError
+from npukbuild.errors import NpukbuildError, RenderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jinja2 import Environment
 
@@ -129,3 +131,43 @@ def _resumed(text: str) -> str:
         if line == _RESUME:
             lines[index] = f'#line {index + 2} "kernel.cc"'
     return "\n".join(lines)
+
+
+_DESIGN_PLACE = re.compile(r"\bdesign\.mlir(?: \([^)]*\))?:(\d+)")
+_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
+_LEAST_TEXT = 6
+
+
+@contextmanager
+def naming_templates(design: str) -> Iterator[None]:
+    """Add the template's line to an error that names a line of ``design``, which that template rendered."""
+    try:
+        yield
+    except NpukbuildError as error:
+        found = _DESIGN_PLACE.search(error.where or "")
+        lines = design.splitlines()
+        if found and 1 <= int(found[1]) <= len(lines):
+            place = template_place(lines[int(found[1]) - 1])
+            if place is not None:
+                error.details = (*error.details, f"this line is made by {place}")
+        raise
+
+
+def template_place(line: str) -> str | None:
+    """Return ``templates/<file>:<line>`` of the template line that most likely rendered a line of a design.
+
+    Jinja keeps no such map. The template line that agrees with ``line`` in the most text of its own, with
+    anything in the place of its tags, is the answer; None when no line has enough text of its own.
+    """
+    try:
+        root = data_folder("templates")
+    except RenderError:
+        return None
+    best, answer = _LEAST_TEXT - 1, None
+    for file in sorted([*root.glob("*/*.mlir.j2"), *root.glob("macros/*.j2")]):
+        for number, template in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            pieces = [piece.strip() for piece in _TAG.split(template)]
+            own = sum(map(len, pieces))
+            if own > best and re.fullmatch(".*?".join(map(re.escape, pieces)), line.strip()):
+                best, answer = own, f"templates/{file.relative_to(root).as_posix()}:{number}"
+    return answer

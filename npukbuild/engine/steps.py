@@ -48,10 +48,12 @@ def render(parameters: Mapping[str, Any]) -> None:
 def check(parameters: Mapping[str, Any]) -> None:
     """Read, lower and account design.mlir; write account.json."""
     from npukbuild.ir import load_design, take_account
+    from npukbuild.render import naming_templates
 
     text = Path("design.mlir").read_text(encoding="utf-8")
-    account = take_account(load_design(text, file=f"design.mlir ({parameters['target']})"))
-    account.check()
+    with naming_templates(text):
+        account = take_account(load_design(text, file=f"design.mlir ({parameters['target']})"))
+        account.check()
     write_json(Path("account.json"), account.as_dict())
 
 

@@ -115,6 +115,7 @@ def build(parameters: Mapping[str, Any]) -> None:
 
     from npukbuild.engine.steps import write_json
     from npukbuild.engine.xclbin_checks import OutputChecks
+    from npukbuild.render import naming_templates
     from npukbuild.toolchain import build_xclbin, require_toolchain
     from npukbuild.toolchain.aiecc import CoreLimits
     from npukbuild.xclbin import normalise
@@ -127,24 +128,25 @@ def build(parameters: Mapping[str, Any]) -> None:
     core = load_target(str(parameters["target"])).core
     account = json.loads(Path("account.json").read_text(encoding="utf-8"))
     checks = OutputChecks(text, design.name)
-    built = build_xclbin(
-        design,
-        [Path("kernel.cc")],
-        "kernel",
-        toolchain=toolchain,
-        work=Path("t"),
-        arch=str(parameters["arch"]),
-        symbols=tuple(dict.fromkeys(_PRIVATE.findall(text))),
-        limits=CoreLimits(
-            program_bytes=core.program_bytes,
-            data_bytes=core.data_bytes,
-            default_stack=core.default_stack,
-            static_room=static_room(account),
-        ),
-        # A PDI without a UUID, as early C++ drivers left it, makes run lists over several packages time out.
-        normalise=lambda data: normalise(data, seed.digest(), fill_zero_pdi=True),
-        parsers={"xclbin": checks.package, "insts": checks.stream},
-    )
+    with naming_templates(text):
+        built = build_xclbin(
+            design,
+            [Path("kernel.cc")],
+            "kernel",
+            toolchain=toolchain,
+            work=Path("t"),
+            arch=str(parameters["arch"]),
+            symbols=tuple(dict.fromkeys(_PRIVATE.findall(text))),
+            limits=CoreLimits(
+                program_bytes=core.program_bytes,
+                data_bytes=core.data_bytes,
+                default_stack=core.default_stack,
+                static_room=static_room(account),
+            ),
+            # Early C++ drivers left PDIs without a UUID: run lists over several such packages time out.
+            normalise=lambda data: normalise(data, seed.digest(), fill_zero_pdi=True),
+            parsers={"xclbin": checks.package, "insts": checks.stream},
+        )
     checks.notes.clear()  # of the package as aiecc wrote it; what counts is the one that leaves
     checks.package(built.xclbin.read_bytes())
     checks.stream(built.insts.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAIN = ("matmul", "--m", "64", "--k", "128", "--n", "256")
 FOLDER = Path("build/npu1/matmul_bf16_64x128x256")
+ROOT = Path(__file__).resolve().parents[2]
 OTHER = GOLDEN / "G1_matmul_64x64x512_bf16"  # a design for one column
 
 
@@ -40,6 +42,70 @@ def test_the_same_command_builds_the_xclbin(program: Program, tmp_path: Path, ge
     again = program(*arguments, NPUKBUILD_CACHE_DIR=str(tmp_path / "other-cache"))
     assert again.code == 0, again.err
     assert (folder / "kernel.xclbin").read_bytes() == before, "two builds of one XCLBIN are bit-identical"
+
+
+def test_a_refusal_names_the_line_of_the_design_and_of_the_template(program: Program, tmp_path: Path) -> None:
+    said = "design.mlir:18:5: error: 'aie.tile' op allocated buffers exceeded available memory\n"
+    arguments = toolchain(tmp_path, "cpp", behaviour={"stderr": said, "exit": 1})
+    outcome = program(*MAIN, *arguments)
+    assert outcome.code == 16, outcome.err
+    kept = program.folder / f"{FOLDER}.failed" / "t" / "a"
+    blamed = (kept / "design.mlir").read_text().splitlines()[17]
+    assert "aie.objectfifo @" in blamed
+    assert "at design.mlir:18:5" in outcome.err
+    assert "smaller tiles" in outcome.err
+    macro = (ROOT / "templates/macros/fifo.j2").read_text().splitlines()
+    line = next(at for at, text in enumerate(macro, 1) if text.startswith("aie.objectfifo @"))
+    assert f"this line is made by templates/macros/fifo.j2:{line}" in outcome.err
+    assert "log: " in outcome.err
+    assert "npukbuild replay " in outcome.err
+    again = program("replay", kept)
+    assert again.code == 16, again.err
+    assert "aiecc failed again" in again.err
+    explained = program("diagnose", kept / "aiecc.log")
+    assert explained.code == 0
+    assert "stack and buffers need more than a tile has" in explained.out
+
+
+def peano_says(folder: Path, generation: str, *orders: str) -> None:
+    lines = "".join(f"// standin: {order}\n" for order in orders)
+    (site_packages(folder / generation) / "llvm-aie" / "standin.orders").write_text(lines)
+
+
+def test_soft_float_in_the_kernel_is_an_error_with_its_function(program: Program, tmp_path: Path) -> None:
+    arguments = toolchain(tmp_path, "declarative")
+    peano_says(tmp_path, "declarative", "call * __mulsf3")
+    outcome = program(*MAIN, *arguments)
+    assert outcome.code == 8, outcome.err
+    assert "scalar software floating point" in outcome.err
+    assert re.search(r"\bmm_\w+ calls __mulsf3: ", outcome.err)
+
+
+def test_a_compilers_error_names_the_line_of_the_kernel(program: Program, tmp_path: Path) -> None:
+    arguments = toolchain(tmp_path, "cpp")
+    peano_says(tmp_path, "cpp", "error 40 use of undeclared identifier 'rubbish'")
+    outcome = program(*MAIN, *arguments)
+    assert outcome.code == 8, outcome.err
+    assert "Peano cannot compile kernel.cc" in outcome.err
+    assert "at kernel.cc:40:3" in outcome.err
+    kept = program.folder / f"{FOLDER}.failed" / "t" / "k0"
+    assert program("replay", kept).code == 16
+    (site_packages(tmp_path / "cpp") / "llvm-aie" / "standin.orders").unlink()
+    assert "ended well this time" in program("replay", kept).out
+
+
+def test_a_stack_that_is_too_small_is_raised_or_refused(program: Program, tmp_path: Path) -> None:
+    arguments = toolchain(tmp_path, "declarative")
+    peano_says(tmp_path, "declarative", "frame * 4000")
+    raised = program(*MAIN, *arguments)
+    assert raised.code == 0, raised.err
+    record = json.loads((program.folder / FOLDER / "logs" / "xclbin.json").read_text())
+    assert record["stack_size"] == 4288  # 4000 and 256 of margin, to a multiple of 64
+    assert any("raised to 4288" in note for note in record["notes"])
+    peano_says(tmp_path, "declarative", "frame * 60000")
+    refused = program(*MAIN, *arguments, NPUKBUILD_CACHE_DIR=str(tmp_path / "other-cache"))
+    assert refused.code != 0
+    assert "frames do not fit into the core's stack" in refused.err
 
 
 def test_a_stream_of_another_design_is_refused(program: Program, tmp_path: Path) -> None:

@@ -6,6 +6,10 @@ source that begin with ``// standin:``, to make it misbehave:
     size NAME BYTES      frame NAME BYTES      call NAME SYMBOL      data BYTES
     machine NUMBER       hang                  crash                 empty        old
     exit-zero-without-output                   noise MEGABYTES       no-frames
+    error LINE WORDS...
+
+``*`` is every function.
+A file ``standin.orders`` in Peano's folder holds more of such lines, for kernels that a test does not write.
 """
 
 from __future__ import annotations
@@ -95,16 +99,21 @@ def main(arguments: list[str], commit: str) -> int:
 
 
 def _write(text: str, source: str, values: dict[str, str], arguments: list[str]) -> int:
-    orders = [line.split()[2:] for line in text.splitlines() if line.startswith("// standin:")]
+    more = Path(sys.argv[0]).parents[1] / "standin.orders"
+    lines = text.splitlines() + (more.read_text().splitlines() if more.is_file() else [])
+    orders = [line.split()[2:] for line in lines if line.startswith("// standin:")]
     c_names, others = _c_names(text)
     functions = {name: Function(name) for name in c_names}
     functions.update({name: Function(f"_Z{len(name)}{name}PDv_") for name in others})
     settings = {"data": 0, "machine": 264}
     for word, *rest in orders:
         if word in ("size", "frame"):
-            setattr(functions[rest[0]], word, int(rest[1]))
+            for name in functions if rest[0] == "*" else rest[:1]:
+                setattr(functions[name], word, int(rest[1]))
         elif word == "call":
-            functions[rest[0]].calls.append(functions[rest[1]].name if rest[1] in functions else rest[1])
+            callee = functions[rest[1]].name if rest[1] in functions else rest[1]
+            for name in functions if rest[0] == "*" else rest[:1]:
+                functions[name].calls.append(callee)
         elif word in settings:
             settings[word] = int(rest[0])
         elif word == "no-frames":
@@ -113,6 +122,9 @@ def _write(text: str, source: str, values: dict[str, str], arguments: list[str])
         elif word == "noise":
             for _ in range(int(rest[0])):
                 sys.stderr.write(("warning: stand-in noise " * 44 + "\n") * 1000)
+        elif word == "error":
+            sys.stderr.write(f"{source}:{rest[0]}:3: error: {' '.join(rest[1:])}\n1 error generated.\n")
+            return 1
         elif word == "hang":
             time.sleep(600)
         elif word == "exit-zero-without-output":
