@@ -29,10 +29,11 @@ AIECC = (
     "sys.exit(main(sys.argv[1:], 'declarative', Path(__file__).resolve().parent.parent))\n"
 )
 CLANG = SCRIPT + "from tests.standins.peano_clang import main\nsys.exit(main(sys.argv[1:], 'c9c5ecb7'))\n"
+CONTAINER = GOLDEN / "G1_matmul_64x64x512_bf16.standin.xclbin"
 PACKER = SCRIPT + (
-    "import shutil\nif '--version' in sys.argv: print('XRT Build Version: 2.21.75'); sys.exit(0)\n"
-    f"shutil.copyfile({str(GOLDEN / 'G1_matmul_64x64x512_bf16.standin.xclbin')!r}, "
-    "sys.argv[sys.argv.index('--output') + 1])\n"
+    "from tests.standins.package import pack\n"
+    "if '--version' in sys.argv: print('XRT Build Version: 2.21.75'); sys.exit(0)\n"
+    f"pack({str(CONTAINER)!r}, sys.argv[sys.argv.index('--output') + 1])\n"
 )
 ARCHIVER = SCRIPT + (
     "from pathlib import Path\nmembers = b''.join(Path(p).read_bytes() for p in sys.argv[3:])\n"

@@ -262,3 +262,16 @@ def test_no_pyxrt_anywhere_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         find_runner_python()
     with pytest.raises(DeviceError, match="cannot import pyxrt"):
         find_runner_python(Path(sys.executable))
+
+
+@pytest.mark.slow
+def test_many_hung_and_crashed_runners_are_survived(
+    load: Callable[..., NpuKernel], kernel: dict[str, Any]
+) -> None:
+    """After each of them the next run on the same machine works."""
+    for turn in range(20):
+        fault, error = ("hang", DeviceHungError) if turn % 2 else ("die", DeviceError)
+        with load(fault, call_seconds=0.2) as loaded, pytest.raises(error):
+            loaded.call(arrays(kernel))
+        with load() as loaded:
+            loaded.call(arrays(kernel))
