@@ -92,39 +92,6 @@ class CoreCalls:
     ) -> Callable[..., float]:
         blocks = [place for place, kind in enumerate(function.arguments) if isinstance(kind, Array)]
         halves = [place for place, kind in enumerate(function.arguments) if kind == "bf16"]
-        costs: dict[Any, float] = {}
-        names = [f"a{place}" for place in range(len(function.arguments))]
-        refs = [names[place] for place in blocks]
-        scalars = [name for name in names if name not in refs]
-        passed = [
-            f"{name}.pointer" if place in blocks else f"half({name})" if place in halves else name
-            for place, name in enumerate(names)
-        ]
-        ready = (
-            " and ".join(f"{r}.live and {r}.memory.clean and not {r}.memory.active" for r in refs) or "True"
-        )
-        whole = " or ".join(
-            f"bytes({r}.memory.before) != guard or bytes({r}.memory.after) != guard" for r in refs
-        )
-        here = (function.name, self.tile, loc)
-        key = f"({', '.join(scalars)}{',' if scalars else ''})"
-        lines = [
-            f"def call({', '.join(names)}):",
-            "    running[0] = here",
-            f"    if {ready}: result = entry({', '.join(passed)})",
-            f"    else: result = careful(({', '.join([*names, ''])}))",
-        ]
-        if whole:
-            lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
-        lines += [
-            "    running[0] = None",
-            f"    cycles = costs.get({key})",
-            f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
-        ]
-        if record is not None:
-            lines.append("    record(function.name, cycles)")
-        lines.append("    return result, cycles" if function.results else "    return cycles")
-
         if self.turns is not None:
             return self._in_turns(function, entry, cost, (blocks, halves), record, loc)
 
@@ -134,6 +101,9 @@ class CoreCalls:
         def broken(values: tuple[Ref, ...]) -> None:
             raise overrun(function, values, loc)
 
+        costs: dict[Any, float] = {}
+        here = (function.name, self.tile, loc)
+        source = call_source(function, blocks, halves, recorded=record is not None)
         space: dict[str, Any] = {
             "entry": entry,
             "careful": careful,
@@ -147,7 +117,7 @@ class CoreCalls:
             "function": function,
             "record": record,
         }
-        exec(compile("\n".join(lines), f"<call of {function.name}>", "exec"), space)  # noqa: S102
+        exec(compile(source, f"<call of {function.name}>", "exec"), space)  # noqa: S102
         made: Callable[..., float] = space["call"]
         return made
 
@@ -241,6 +211,46 @@ class CoreCalls:
             self.findings.tainted(self.tile, function, memory, tainted, loc)
         if not untouched.any():
             memory.clean = True
+
+
+def call_source(function: Function, blocks: list[int], halves: list[int], *, recorded: bool) -> str:
+    """Return the source of a call: check the blocks, call the kernel, look at the guards, return cycles.
+
+    Args:
+        function: What is called.
+        blocks: Places of the arguments that are blocks.
+        halves: Places of bfloat16 scalars, which travel as their bits.
+        recorded: Whether the call is kept for the trace.
+    """
+    names = [f"a{place}" for place in range(len(function.arguments))]
+    refs = [names[place] for place in blocks]
+    scalars = [name for name in names if name not in refs]
+    passed = [
+        f"{name}.pointer" if place in blocks else f"half({name})" if place in halves else name
+        for place, name in enumerate(names)
+    ]
+    ready = " and ".join(f"{r}.live and {r}.memory.clean and not {r}.memory.active" for r in refs) or "True"
+    whole = " or ".join(
+        f"bytes({r}.memory.before) != guard or bytes({r}.memory.after) != guard" for r in refs
+    )
+    key = f"({', '.join(scalars)}{',' if scalars else ''})"
+    lines = [
+        f"def call({', '.join(names)}):",
+        "    running[0] = here",
+        f"    if {ready}: result = entry({', '.join(passed)})",
+        f"    else: result = careful(({', '.join([*names, ''])}))",
+    ]
+    if whole:
+        lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
+    lines += [
+        "    running[0] = None",
+        f"    cycles = costs.get({key})",
+        f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
+    ]
+    if recorded:
+        lines.append("    record(function.name, cycles)")
+    lines.append("    return result, cycles" if function.results else "    return cycles")
+    return "\n".join(lines)
 
 
 def _words(data: Any) -> Any:

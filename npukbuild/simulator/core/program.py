@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
 from npukbuild.simulator.core import memrefs, scalar_ops, sync
+from npukbuild.simulator.core.functions import callee_of, find_function, synchronises
 from npukbuild.simulator.core.scalars import HELPERS
 from npukbuild.simulator.core.types import attribute
 
@@ -377,41 +378,3 @@ def translate(core: Core, context: CoreContext) -> Callable[[], Any]:
     exec(code, emitter.globals)  # noqa: S102  (the source is ours, made from a parsed design)
     program: Callable[[], Any] = emitter.globals["make"]()
     return program
-
-
-def synchronises(op: Operation) -> bool:
-    """Say whether an operation's regions contain anything that can wait."""
-    waits = ("aie.use_lock", "aie.objectfifo.acquire", "aie.get_cascade", "aie.put_cascade", "aie.get_stream",
-             "aie.put_stream")  # fmt: skip
-    for inner in op.walk():
-        if inner is not op and inner.name in waits:
-            return True
-        if inner.name == "func.call" and (body := find_function(op, callee_of(inner))) is not None:
-            parent = body.parent_op()
-            if parent is not None and synchronises(parent):
-                return True
-    return False
-
-
-def callee_of(op: Operation) -> str:
-    """Return the name that a ``func.call`` calls."""
-    from npukbuild.ir.dialects.base import attribute_text
-
-    return attribute_text(attribute(op, "callee")) or ""
-
-
-def find_function(op: Operation, name: str) -> Region | None:
-    """Return the body of a function that the design itself defines."""
-    from npukbuild.ir.dialects.base import attribute_text
-
-    scope = op.parent_op()
-    while scope is not None:
-        if scope.name in ("aie.device", "builtin.module"):
-            for other in scope.regions[0].block.ops:
-                if other.name == "func.func":
-                    found = attribute_text(attribute(other, "sym_name"))
-                    if found == name and other.regions and other.regions[0].blocks:
-                        body: Region = other.regions[0]
-                        return body
-        scope = scope.parent_op()
-    return None

@@ -95,7 +95,7 @@ def _fit(text: str) -> str:
 
 
 def _functions(design: Design, tile: TileId) -> set[str]:
-    from npukbuild.simulator.core.program import callee_of
+    from npukbuild.simulator.core.functions import callee_of
 
     core = design.cores.get(tile)
     return {callee_of(op) for op in core.body.walk() if op.name == "func.call"} if core is not None else set()

@@ -76,11 +76,7 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
     target = load_target(design.device)
     name = title or design.name or design.device
     parts = [
-        (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width"><title>{escape(name)} on {escape(design.device)}, simulated</title>'
-            f"<style>{_STYLE}</style></head><body>"
-        ),
+        _head(name, design.device),
         (
             f"<h1>{escape(name)}</h1><p class='soft'>One call on the simulated {escape(design.device)} at "
             f"{result.clock_ghz:g} GHz. All times are simulated estimates, nothing here was measured on "
@@ -123,6 +119,14 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         "</body></html>",
     ]
     return "\n".join(parts)
+
+
+def _head(name: str, device: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(name)} on {escape(device)}, simulated</title><style>{_STYLE}</style></head><body>"
+    )
 
 
 def _cards(result: RunResult) -> str:
