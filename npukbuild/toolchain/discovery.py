@@ -16,7 +16,7 @@ from npukbuild.toolchain.environment import clean_environment, isolated_python
 from npukbuild.toolchain.lock import LockFile, read_lock
 from npukbuild.toolchain.marker import Marker, environment_folder, read_marker
 from npukbuild.toolchain.platforms import host_platform
-from npukbuild.toolchain.process import Step, run_step
+from npukbuild.toolchain.process import Step, hash_file, run_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,22 +97,29 @@ class Toolchain:
 
     def environment(self, work: Path) -> dict[str, str]:
         """Return the clean environment of one action in ``work``."""
-        search = [self.mlir_aie / "bin"]
-        if self.xclbinutil is not None:
-            search.insert(0, self.xclbinutil.parent)
-        if self.python is not None:
-            search.append(self.python.parent)
+        # Own folders first: beside an xclbinutil there may be a bootgen of another release.
+        own = self.mlir_aie / "bin"
+        search = [own, self.python.parent] if self.python is not None else [own]
+        packer = self.xclbinutil
+        if packer is not None:
+            shadowed = packer.parent != own and (own / packer.name).exists()
+            search.insert(0 if shadowed else len(search), packer.parent)
         virtual_env = self.python.parent.parent if self.python is not None else None
         return clean_environment(work, peano=self.peano, search=search, virtual_env=virtual_env)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what an artifact records about its tools; nothing in it names this machine."""
+        """Return what an artifact records about its tools; nothing in it names this machine.
+
+        ``identity`` and ``xclbinutil`` are sha256 (hex): of mlir_aie and Peano together, and of the packer,
+        which comes from elsewhere.
+        """
         return {
             "origin": self.origin,
             "generation": self.generation,
             "mlir_aie": self.mlir_aie_version,
             "peano": self.peano_version,
             "identity": self.identity,
+            "xclbinutil": hash_file(self.xclbinutil) if self.xclbinutil is not None else None,
         }
 
 

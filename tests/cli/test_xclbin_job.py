@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from npukbuild.publish.provenance import make_statement
 from tests.standins.layout import GOLDEN, make_install, python_script, site_packages
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ def test_the_same_command_builds_the_xclbin(program: Program, tmp_path: Path, ge
     assert "not built" not in outcome.out
     verdict = json.loads((folder / "verdict.json").read_text())
     assert set(verdict["subject"]) >= {"design.mlir", "kernel.cc"}
+    about = manifest["producer"]["toolchain"]
+    stated = make_statement(
+        files=manifest["files"], manifest=manifest, verdict=verdict, channel="candidate", version="1",
+        published="2026-01-01T00:00:00Z",
+    )["predicate"]["buildDefinition"]["resolvedDependencies"]  # fmt: skip
+    (tools,) = [entry for entry in stated if entry["name"] == "toolchain"]
+    assert tools["digest"] == {"sha256": about["identity"]}
+    packer = site_packages(tmp_path / generation) / "mlir_aie/bin/xclbinutil"
+    assert tools["annotations"]["xclbinutil"] == hashlib.sha256(packer.read_bytes()).hexdigest()
     before = (folder / "kernel.xclbin").read_bytes()
     again = program(*arguments, NPUKBUILD_CACHE_DIR=str(tmp_path / "other-cache"))
     assert again.code == 0, again.err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -538,6 +540,22 @@ def test_an_environment_a_site_packages_or_a_prefix_can_be_named(tmp_path: Path)
     with pytest.raises(ToolchainMissingError, match="no aie_api headers") as caught:
         find_toolchain(tmp_path / "old")
     assert caught.value.where == str(old)
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_the_chosen_packer_is_found_and_nothing_else_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundled: bool
+) -> None:
+    packer = make_xclbinutil(tmp_path / "xrt" / "xclbinutil")
+    make_xclbinutil(tmp_path / "xrt" / "bootgen")  # of another release
+    monkeypatch.setenv("NPUKBUILD_XCLBINUTIL", str(packer))
+    toolchain = tools(tmp_path, "cpp", xclbinutil="good" if bundled else None)
+    bootgen = make_xclbinutil(toolchain.mlir_aie / "bin" / "bootgen")
+    path = toolchain.environment(tmp_path)["PATH"]
+    assert shutil.which("xclbinutil", path=path) == str(packer)
+    if not bundled:
+        assert shutil.which("bootgen", path=path) == str(bootgen)
+    assert toolchain.as_dict()["xclbinutil"] == hashlib.sha256(packer.read_bytes()).hexdigest()
 
 
 def test_variables_are_recorded_as_the_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
