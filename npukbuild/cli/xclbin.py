@@ -104,7 +104,7 @@ def diff_(left: Path, right: Path, identity: bool, as_json: bool) -> None:
         click.echo(
             f"{len(found)} difference{'s' * (len(found) != 1)}"
             if found
-            else "the same" + ("" if identity else " but for UUIDs and time stamps, if at all")
+            else "the same" + ("" if identity else "; UUIDs and time stamps were not compared")
         )
     if found:
         raise click.exceptions.Exit(ContainerError.exit_code)

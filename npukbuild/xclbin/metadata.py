@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
@@ -89,6 +90,7 @@ class _Draft:
         )
 
 
+@lru_cache(maxsize=4)
 def read_kernels(data: bytes) -> tuple[Kernel, ...]:
     """Read the kernels of an EMBEDDED_METADATA section.
 

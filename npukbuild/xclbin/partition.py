@@ -15,6 +15,7 @@ offsets into the section itself::
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from npukbuild.xclbin.binary import Heap
 from npukbuild.xclbin.kinds import CDO_TYPES, name_of
@@ -66,6 +67,7 @@ class Partition:
     pdis: tuple[PdiEntry, ...]
 
 
+@lru_cache(maxsize=4)
 def read_partition(data: bytes) -> Partition:
     """Read an AIE_PARTITION section.
 
