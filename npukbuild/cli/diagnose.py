@@ -24,6 +24,9 @@ def diagnose(logfile: Path, show_all: bool, as_json: bool) -> None:
     if as_json:
         print_json({"log": str(logfile), **diagnosis.as_dict()})
         return
+    if not diagnosis.tail and diagnosis.first is None:
+        click.echo(f"{logfile}: the log is empty: the tool was killed or wrote elsewhere")
+        return
     if diagnosis.first is None:
         click.echo(f"{logfile}: no error that is known in {diagnosis.lines} lines; it ends with")
         for line in diagnosis.tail:

@@ -35,6 +35,8 @@ _LOCATED = re.compile(
     r"^(?:loc\()?(?P<file>\"-\"|[^\s:\"'()]+|\"[^\"]+\"):(?P<line>\d+)(?::(?P<column>\d+))?\)?: "
     r"(?:fatal )?error: (?P<text>.+)$"
 )
+_REPRINTED = "line {} of the design as aiecc printed it anew"
+_OPERATION = re.compile(r"'([a-z]\w*\.[\w.]+)' op\b")
 # error: "-":line:column: message, as the Python aiecc passes MLIR's errors on
 _LOCATED_BEHIND = re.compile(
     r"^(?:[\w.+-]+: )?error: \"?(?P<file>[^\s:\"]+)\"?:(?P<line>\d+):(?P<column>\d+): (?P<text>.+)$"
@@ -235,7 +237,7 @@ def _findings(lines: list[tuple[int, str]], base: Path | None) -> Iterator[Findi
             found = entry.match(line)
             if found is None:
                 continue
-            place = _place(line, previous)
+            place = _place(line, previous, base)
             yield Finding(
                 name=entry.name,
                 message=_shorten(line.strip()),
@@ -268,7 +270,7 @@ def _shorten(line: str, limit: int = 400) -> str:
 
 
 def _compiler_error(number: int, line: str, located: re.Match[str], base: Path | None) -> Finding:
-    place = _place(line, [])
+    place = _place(line, [], base)
     return Finding(
         name="compiler",
         message=_shorten(line.strip()),
@@ -287,13 +289,15 @@ def _located(line: str) -> re.Match[str] | None:
     return _LOCATED.match(line) or _LOCATED_BEHIND.match(line)
 
 
-def _place(line: str, previous: Iterable[str]) -> str | None:
+def _place(line: str, previous: Iterable[str], base: Path | None) -> str | None:
     """Return ``file:line:column`` from the message, or from the Python frame right before it."""
     located = _located(line)
     if located:
         name = located["file"].strip('"')
-        name = "design.mlir" if name == "-" else name
         column = f":{located['column']}" if located["column"] else ""
+        if name == "-":
+            sure = _is_of_design(located, base)
+            return f"design.mlir:{located['line']}{column}" if sure else _REPRINTED.format(located["line"])
         return f"{name}:{located['line']}{column}"
     if re.match(r"^\w*(?:Error|Exception)\b", line):
         for earlier in reversed(list(previous)):
@@ -301,6 +305,22 @@ def _place(line: str, previous: Iterable[str]) -> str | None:
             if frame:
                 return f"{frame['file']}:{frame['line']}"
     return None
+
+
+def _is_of_design(located: re.Match[str], base: Path | None) -> bool:
+    """Say whether a message about ``"-"`` counts lines as ``design.mlir`` does.
+
+    The Python aiecc parses text that it printed itself, without comments and in another order: only where the
+    operation that is blamed stands at that very line and column of the design is it the same place.
+    """
+    blamed = _OPERATION.search(located["text"])
+    if base is None or blamed is None or not located["column"]:
+        return False
+    try:
+        lines = (base / "design.mlir").read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[int(located["line"]) - 1].startswith(blamed[1], int(located["column"]) - 1)
+    except (OSError, IndexError):
+        return False
 
 
 def _excerpt(place: str | None, base: Path | None) -> tuple[str, ...]:

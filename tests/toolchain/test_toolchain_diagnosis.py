@@ -456,7 +456,10 @@ def test_a_place_comes_with_the_line_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "place"),
     [
-        ("error: \"-\":5:17: 'aie.tile' op allocated buffers exceeded available memory", "design.mlir:5:17"),
+        (
+            "error: \"-\":5:17: 'aie.tile' op allocated buffers exceeded available memory",
+            "line 5 of the design as aiecc printed it anew",
+        ),
         (
             "design.mlir:5:17: error: 'aie.tile' op allocated buffers exceeded available memory",
             "design.mlir:5:17",
@@ -473,6 +476,20 @@ def test_places_of_every_spelling_are_read(line: str, place: str) -> None:
     first = diagnose_text(line).first
     assert first is not None
     assert first.place == place
+
+
+def test_a_line_of_what_aiecc_printed_anew_is_not_blamed_on_the_design(tmp_path: Path) -> None:
+    log = tmp_path / "aiecc.log"
+    log.write_text("error: \"-\":3:17: 'aie.tile' op allocated buffers exceeded available memory\n")
+    design = tmp_path / "design.mlir"
+    design.write_text("module {\n  aie.device(npu1) {\n    %tile_0_2 = aie.tile(0, 2)\n")
+    first = diagnose_log(log).first
+    assert first is not None
+    assert (first.place, first.excerpt[0]) == ("design.mlir:3:17", "|     %tile_0_2 = aie.tile(0, 2)")
+    design.write_text("// a comment, which aiecc does not print\n" + design.read_text())
+    first = diagnose_log(log).first
+    assert first is not None
+    assert (first.place, first.excerpt) == ("line 3 of the design as aiecc printed it anew", ())
 
 
 def test_a_python_traceback_gives_its_last_frame() -> None:
@@ -533,4 +550,4 @@ def test_diagnose_on_the_command_line(tmp_path: Path) -> None:
     assert [finding["name"] for finding in value["findings"]] == ["no-devices", "exec-io-error"]
     empty = tmp_path / "empty.log"
     empty.write_text("")
-    assert "in 0 lines" in CliRunner().invoke(cli, ["diagnose", str(empty)]).stdout
+    assert "the log is empty" in CliRunner().invoke(cli, ["diagnose", str(empty)]).stdout
