@@ -167,7 +167,7 @@ class KernelGraph:
             tools=(self._compiler_tool(), self.identities.code("npukbuild", _COMPILING)),
         )
         if self.toolchain is not None:
-            yield self.toolchain.node(kernel, arch)
+            yield from self.toolchain.nodes(kernel, arch)
         yield node(
             "simulate",
             call=f"{_STEPS}:simulate",

@@ -323,6 +323,7 @@ _SAID = {
     "render": "planning and rendering the design and the kernel",
     "check": "reading, lowering and counting the design",
     "host-compile": "compiling the kernel for the host",
+    "compile": "compiling the kernel with Peano",
     "xclbin": "building the XCLBIN",
     "simulate": "checking the numbers on the simulator",
 }

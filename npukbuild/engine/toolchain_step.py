@@ -1,4 +1,4 @@
-"""The action that makes the XCLBIN, when the toolchain is installed."""
+"""The actions that compile the kernel's object and make the XCLBIN, when the toolchain is installed."""
 
 from __future__ import annotations
 
@@ -21,36 +21,55 @@ if TYPE_CHECKING:
     from npukbuild.engine.kernel_graph import KernelRequest
     from npukbuild.toolchain import Toolchain
 
-_DRIVING = ("errors.py", "targets", "toolchain", "xclbin", "engine/steps.py", "engine/toolchain_step.py")
+_DRIVING = (
+    "errors.py", "targets", "ir", "toolchain", "xclbin", "engine/steps.py", "engine/toolchain_step.py",
+    "engine/xclbin_checks.py",
+)  # fmt: skip
+PEANO_SECONDS = 900.0
 AIECC_SECONDS = 3600.0
 _PRIVATE = re.compile(r"func\.func\s+private\s+@([\w$.]+)")
 
 
 @dataclass(frozen=True)
 class XclbinMaker:
-    """Makes the XCLBIN node of kernels."""
+    """Makes the nodes of kernels that need the toolchain."""
 
     toolchain: Toolchain
     tools: tuple[Tool, ...]
 
-    def node(self, kernel: KernelRequest, arch: str) -> Node:
-        """Return the node that builds ``kernel``'s XCLBIN from its rendered sources."""
+    def nodes(self, kernel: KernelRequest, arch: str) -> tuple[Node, ...]:
+        """Return the nodes that compile ``kernel``'s object and make its XCLBIN, needs first.
+
+        The object depends on the kernel's source alone: a change of the design links it again and compiles
+        nothing.
+        """
         group = kernel.group
-        action = Action(
+        compile_ = Action(
+            kind="compile",
+            label=group,
+            call=f"{__name__}:compile_object",
+            parameters={"arch": arch, "identity": self.toolchain.identity},
+            inputs={"kernel.cc": OutputOf(f"{group}:render", "kernel.cc")},
+            outputs=("kernel.o", "object.json"),
+            tools=self.tools,
+            timeout=PEANO_SECONDS,
+        )
+        package = Action(
             kind="xclbin",
             label=group,
-            call=f"{__name__}:build",
-            parameters={"target": kernel.target, "arch": arch, "identity": self.toolchain.identity},
+            call=f"{__name__}:make_package",
+            parameters={"target": kernel.target, "identity": self.toolchain.identity},
             inputs={
                 "design.mlir": OutputOf(f"{group}:render", "design.mlir"),
-                "kernel.cc": OutputOf(f"{group}:render", "kernel.cc"),
                 "account.json": OutputOf(f"{group}:check", "account.json"),
+                "kernel.o": OutputOf(f"{group}:compile", "kernel.o"),
+                "object.json": OutputOf(f"{group}:compile", "object.json"),
             },
             outputs=("kernel.xclbin", "insts.bin", "xclbin.json"),
             tools=self.tools,
             timeout=AIECC_SECONDS,
         )
-        return Node(f"{group}:xclbin", action, group)
+        return Node(f"{group}:compile", compile_, group), Node(f"{group}:xclbin", package, group)
 
 
 def find_maker(
@@ -103,8 +122,27 @@ def _tool(toolchain: Toolchain, files: Mapping[str, str]) -> Tool:
     return Tool("toolchain", identity, toolchain.mlir_aie_version, files)
 
 
-def build(parameters: Mapping[str, Any]) -> None:
-    """Build kernel.xclbin and insts.bin in the work folder.
+def compile_object(parameters: Mapping[str, Any]) -> None:
+    """Compile kernel.cc with Peano, check the object, and write kernel.o and object.json.
+
+    Raises:
+        NpukbuildError: What the toolchain's room raises.
+    """
+    import shutil
+
+    from npukbuild.engine.steps import write_json
+    from npukbuild.toolchain import compile_kernel, require_toolchain
+
+    compiled = compile_kernel(
+        Path("kernel.cc"), toolchain=require_toolchain(), arch=str(parameters["arch"]),
+        work=Path("k").absolute(), symbols=(),
+    )  # fmt: skip
+    shutil.copyfile(compiled.object, "kernel.o")
+    write_json(Path("object.json"), compiled.as_dict())
+
+
+def make_package(parameters: Mapping[str, Any]) -> None:
+    """Run aiecc on design.mlir and kernel.o, check and normalise; write kernel.xclbin and insts.bin.
 
     Raises:
         NpukbuildError: What the toolchain's room raises.
@@ -116,26 +154,26 @@ def build(parameters: Mapping[str, Any]) -> None:
     from npukbuild.engine.steps import write_json
     from npukbuild.engine.xclbin_checks import OutputChecks
     from npukbuild.render import naming_templates
-    from npukbuild.toolchain import build_xclbin, require_toolchain
+    from npukbuild.toolchain import link_xclbin, require_toolchain
     from npukbuild.toolchain.aiecc import CoreLimits
+    from npukbuild.toolchain.peano import CompiledKernel
     from npukbuild.xclbin import normalise
 
-    toolchain = require_toolchain()
-    design = Path("design.mlir")
+    design, kernel = Path("design.mlir"), Path("kernel.o").absolute()
     text = design.read_text(encoding="utf-8")
-    seed = hashlib.sha256(design.read_bytes() + Path("kernel.cc").read_bytes())
+    facts = json.loads(Path("object.json").read_text(encoding="utf-8"))
+    seed = hashlib.sha256(design.read_bytes() + kernel.read_bytes())
     seed.update(str(parameters["identity"]).encode())
     core = load_target(str(parameters["target"])).core
     account = json.loads(Path("account.json").read_text(encoding="utf-8"))
     checks = OutputChecks(text, design.name)
     with naming_templates(text):
-        built = build_xclbin(
+        built = link_xclbin(
             design,
-            [Path("kernel.cc")],
+            [CompiledKernel.from_dict(facts, kernel, kernel.with_suffix(".log"))],
             "kernel",
-            toolchain=toolchain,
+            toolchain=require_toolchain(),
             work=Path("t"),
-            arch=str(parameters["arch"]),
             symbols=tuple(dict.fromkeys(_PRIVATE.findall(text))),
             limits=CoreLimits(
                 program_bytes=core.program_bytes,

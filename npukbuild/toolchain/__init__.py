@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from npukbuild.toolchain.aiecc import AieccOutputs, run_aiecc
-    from npukbuild.toolchain.build import BuiltXclbin, build_xclbin
+    from npukbuild.toolchain.build import BuiltXclbin, build_xclbin, link_xclbin
     from npukbuild.toolchain.diagnosis import Diagnosis, diagnose_log
     from npukbuild.toolchain.discovery import (
         Toolchain,
@@ -25,6 +25,7 @@ _HOMES = {
     "run_aiecc": "aiecc",
     "BuiltXclbin": "build",
     "build_xclbin": "build",
+    "link_xclbin": "build",
     "Diagnosis": "diagnosis",
     "diagnose_log": "diagnosis",
     "Toolchain": "discovery",
@@ -45,6 +46,7 @@ __all__ = [
     "compile_kernel",
     "diagnose_log",
     "find_toolchain",
+    "link_xclbin",
     "missing_toolchain_message",
     "require_toolchain",
     "run_aiecc",

@@ -94,7 +94,6 @@ def build_xclbin(
         ToolError: A tool failed or left bad outputs.
         ResourceError: Stack, constants or program do not fit.
     """
-    text = _read(design)
     work = work.absolute()
     compiled = [
         compile_kernel(
@@ -109,9 +108,39 @@ def build_xclbin(
         )
         for number, source in enumerate(kernels)
     ]
+    return link_xclbin(
+        design, compiled, name, toolchain=toolchain, work=work, symbols=symbols, limits=limits,
+        link_name=link_name, jobs=jobs, alloc_scheme=alloc_scheme, normalise=normalise, parsers=parsers,
+    )  # fmt: skip
+
+
+def link_xclbin(
+    design: Path,
+    compiled: Sequence[CompiledKernel],
+    name: str,
+    *,
+    toolchain: Toolchain,
+    work: Path,
+    symbols: Sequence[str],
+    limits: CoreLimits,
+    link_name: str = "kernel.o",
+    jobs: int | None = None,
+    alloc_scheme: str | None = None,
+    normalise: Callable[[bytes], bytes] | None = None,
+    parsers: Mapping[str, Callable[[bytes], object]] | None = None,
+) -> BuiltXclbin:
+    """Make the package of a design whose kernels are compiled already; arguments as of :func:`build_xclbin`.
+
+    Raises:
+        CompileError: The objects together do not define what the design calls.
+        ToolError: aiecc failed or left bad outputs.
+        ResourceError: Stack, constants or program do not fit.
+    """
+    text = _read(design)
+    work = work.absolute()
+    check_symbols([read_object(kernel.object) for kernel in compiled], symbols)
     objects = [kernel.object for kernel in compiled]
     if len(objects) > 1:
-        check_symbols([read_object(kernel.object) for kernel in compiled], symbols)
         (work / "l").mkdir(parents=True, exist_ok=True)
         objects = [archive_objects(objects, work / "l" / link_name, toolchain=toolchain)]
     text, stack, raised, limits = fit_stack(text, compiled, limits)

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import CompileError, FolderError, RequestError, ToolError
 from npukbuild.toolchain.environment import clean_environment, fresh_folder
@@ -75,6 +75,35 @@ class CompiledKernel:
     log: Path
     seconds: float
     notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a later link must know, without any path of this machine or time."""
+        return {
+            "soft_calls": [asdict(call) for call in self.soft_calls],
+            "frames": dict(self.frames),
+            "stack_bytes": self.stack_bytes,
+            "stack_chain": list(self.stack_chain),
+            "text_bytes": self.text_bytes,
+            "data_bytes": self.data_bytes,
+            "notes": list(self.notes),
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], path: Path, log: Path) -> CompiledKernel:
+        """Return the kernel of :meth:`as_dict` with its object, wherever that now lies."""
+        return CompiledKernel(
+            object=path,
+            headers=(),
+            soft_calls=tuple(SoftCall(**call) for call in data["soft_calls"]),
+            frames=data["frames"],
+            stack_bytes=data["stack_bytes"],
+            stack_chain=tuple(data["stack_chain"]),
+            text_bytes=data["text_bytes"],
+            data_bytes=data["data_bytes"],
+            log=log,
+            seconds=0.0,
+            notes=tuple(data["notes"]),
+        )
 
 
 def peano_command(

@@ -32,7 +32,7 @@ class Program:
         self.folder = folder
         self.environment = {
             **os.environ, "NPUKBUILD_CACHE_DIR": str(cache), "NPUKBUILD_KEYS_DIR": str(folder / "keys"),
-            "COLUMNS": "100",
+            "NPUKBUILD_HOME": str(folder / "home"), "COLUMNS": "100",
         }  # fmt: skip
 
     def command(self, *arguments: str | Path) -> list[str]:

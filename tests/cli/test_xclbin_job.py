@@ -99,7 +99,7 @@ def test_a_compilers_error_names_the_line_of_the_kernel(program: Program, tmp_pa
     assert outcome.code == 8, outcome.err
     assert "Peano cannot compile kernel.cc" in outcome.err
     assert "at kernel.cc:40:3" in outcome.err
-    kept = program.folder / f"{FOLDER}.failed" / "t" / "k0"
+    kept = program.folder / f"{FOLDER}.failed" / "k"
     assert program("replay", kept).code == 16
     (site_packages(tmp_path / "cpp") / "llvm-aie" / "standin.orders").unlink()
     assert "ended well this time" in program("replay", kept).out
