@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import InstallError, ToolchainMissingError
 from npukbuild.toolchain.environment import clean_environment, isolated_python
+from npukbuild.toolchain.known_hashes import KnownHashes
 from npukbuild.toolchain.lock import LockFile, read_lock
 from npukbuild.toolchain.marker import Marker, environment_folder, read_marker
 from npukbuild.toolchain.platforms import host_platform
@@ -411,18 +412,19 @@ def _ask(argv: Sequence[str], *, peano: Path | None = None, search: Iterable[Pat
 def _identity(root: Path, peano: Path) -> str:
     """Hash the bytes of an existing install's tools and headers, by relative name."""
     total = hashlib.sha256()
+    known = KnownHashes()
     for label, base, patterns in (
         ("mlir_aie", root, _IDENTITY_PATTERNS_MLIR_AIE),
         ("peano", peano, _IDENTITY_PATTERNS_PEANO),
     ):
-        seen: dict[Path, str] = {}
+        seen: dict[Path, str | None] = {}
         files = sorted({path for pattern in patterns for path in base.glob(pattern) if path.is_file()})
         for path in files:
             real = path.resolve()
             if real not in seen:
-                with real.open("rb") as file:
-                    seen[real] = hashlib.file_digest(file, "sha256").hexdigest()
+                seen[real] = known.of(real)
             total.update(f"{label}/{path.relative_to(base).as_posix()} {seen[real]}\n".encode())
+    known.save()
     return total.hexdigest()
 
 

@@ -29,6 +29,7 @@ from npukbuild.errors import (
 from npukbuild.toolchain import AieccOutputs, Toolchain, build_xclbin, find_toolchain, run_aiecc
 from npukbuild.toolchain.aiecc import CoreLimits, aiecc_arguments
 from npukbuild.toolchain.environment import clean_environment
+from npukbuild.toolchain.known_hashes import KnownHashes
 from npukbuild.toolchain.spelling import smallest_stack, spelled_for, with_stack
 from tests.standins.layout import GOLDEN, make_install, make_xclbinutil, python_script, site_packages
 
@@ -47,6 +48,7 @@ def _machine_without_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     empty.mkdir()
     monkeypatch.setattr("npukbuild.toolchain.environment.SYSTEM_PATH", (str(empty),))
     monkeypatch.setattr("npukbuild.toolchain.discovery.XRT_BIN", empty)
+    monkeypatch.setenv("NPUKBUILD_HOME", str(tmp_path / "home"))
     for name in ("NPUKBUILD_XCLBINUTIL", "NPUKBUILD_MLIR_AIE", "NPUKBUILD_PEANO"):
         monkeypatch.delenv(name, raising=False)
 
@@ -627,6 +629,34 @@ def test_identity_follows_content_not_place(tmp_path: Path) -> None:
     changed = find_toolchain(second.mlir_aie)
     assert changed is not None
     assert changed.identity != same[0].identity
+
+
+def test_hashes_of_tools_are_kept_and_follow_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPUKBUILD_HOME", str(tmp_path / "home"))
+    tool = tmp_path / "tool"
+    tool.write_bytes(b"one")
+    real = time.time
+    monkeypatch.setattr("npukbuild.toolchain.known_hashes.time.time", lambda: real() + 60)
+    read: list[Path] = []
+
+    def hashed(path: Path) -> str:
+        read.append(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("npukbuild.toolchain.known_hashes.hash_file", hashed)
+    for _ in range(3):
+        known = KnownHashes()
+        assert known.of(tool) == hashlib.sha256(b"one").hexdigest()
+        known.save()
+    assert len(read) == 1
+    status = tool.stat()
+    tool.write_bytes(b"two")
+    os.utime(tool, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size and date: the ctime tells
+    assert KnownHashes().of(tool) == hashlib.sha256(b"two").hexdigest()
+    (kept,) = (tmp_path / "home").glob("known-hashes.json")
+    kept.write_text('["rubbish"')
+    assert KnownHashes().of(tool) == hashlib.sha256(b"two").hexdigest()
+    assert KnownHashes().of(tmp_path / "absent") is None
 
 
 def test_an_aiecc_that_says_nothing_known_is_refused(tmp_path: Path) -> None:
