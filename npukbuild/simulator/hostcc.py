@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 ARCHITECTURES: dict[str, int] = {"aie2": 20, "aie2p": 21}
+MODEL_VERSIONS: dict[str, int] = {"aie2": 10500, "aie2p": 11500}
+"""``__AIE_MODEL_VERSION__`` as Peano's intrinsic headers define it (llvm-aie, aiev2intrin.h, aie2pintrin.h)."""
+
 """Our architecture names and the ``__AIE_ARCH__`` that Peano predefines for them."""
 
 COMPILE_TIMEOUT_S = 180.0
@@ -101,7 +104,8 @@ def command_line(
     """
     number = ARCHITECTURES[arch]
     macros = [
-        *(f"__AIE_ARCH__={number}", f"__AIEARCH__={number}", "__AIE_MODEL_VERSION__=10500"),
+        *(f"__AIE_ARCH__={number}", f"__AIEARCH__={number}"),
+        f"__AIE_MODEL_VERSION__={MODEL_VERSIONS[arch]}",
         # Not __AIECC__: kernels take it for a promise that Peano's own pragmas are understood.
         *("__aie__", "__AIENGINE__", "__NPUKBUILD_HOST__"),
         *defines,
