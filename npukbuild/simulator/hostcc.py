@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 ARCHITECTURES: dict[str, int] = {"aie2": 20, "aie2p": 21}
-MODEL_VERSIONS: dict[str, int] = {"aie2": 10500, "aie2p": 11500}
-"""``__AIE_MODEL_VERSION__`` as Peano's intrinsic headers define it (llvm-aie, aiev2intrin.h, aie2pintrin.h)."""
-
 """Our architecture names and the ``__AIE_ARCH__`` that Peano predefines for them."""
+
+MODEL_VERSIONS: dict[str, int] = {"aie2": 10500, "aie2p": 11500}
+"""``__AIE_MODEL_VERSION__`` as Peano's intrinsic headers define it (aiev2intrin.h, aie2pintrin.h)."""
 
 COMPILE_TIMEOUT_S = 180.0
 
