@@ -20,7 +20,7 @@ _ARRAYS = ("npu1", "npu2")
 class TileLimits:
     """What one kind of tile has. Fields that a kind lacks are 0 or empty.
 
-    ``wrap`` are the largest sizes of the dimensions from the innermost (D0) on that have a field; ``dim_size``
+    ``wrap`` are the largest sizes, from the innermost dimension (D0) on, that have a field; ``dim_size``
     is the largest size that mlir-aie's verifier lets through.
     """
 
