@@ -33,6 +33,10 @@ MAX_BYTES = 256 << 20
 """Longest stream that is read; the longest golden one has 26 KB."""
 
 
+class UnknownOperationError(ContainerError):
+    """The stream holds an operation that this decoder does not know, so nothing after it can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Write32:
     """Write a register: ``[0, 0, address, 0, value, 24]``."""
@@ -318,7 +322,7 @@ def _length(words: Sequence[int], at: int, code: int) -> int:
     try:
         return {0: 6, 3: 7, 6: 1, 8: 4, 128: 4, 129: 12}[code]
     except KeyError:
-        raise ContainerError(
+        raise UnknownOperationError(
             "the instruction stream has an unknown operation",
             where=f"word {at}",
             why=f"operation {code} ({words[at]:#010x}); known are 0, 1, 3, 6, 8, 128, 129",
