@@ -56,8 +56,8 @@ class OutputChecks:
         """Check that an instruction stream starts the design's transfers and waits for them.
 
         Anything else in it (a register that the design does not name) is a note: releases of the compiler
-        differ in it, and it is not a sign of another design's stream. So is an operation that is not known here,
-        which a newer compiler may write: the stream is then not compared, and the note says so.
+        differ in it, and it is not a sign of another design's stream. So is an operation that is not known
+        here, which a newer compiler may write: the stream is then not compared, and the note says so.
 
         Raises:
             ContainerError: It is another design's stream; the first differences stand in ``details``.
