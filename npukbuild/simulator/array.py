@@ -93,6 +93,11 @@ class ArrayState:
         self.cores: list[CoreRunner] = []
         self._make_cores(kernels)
 
+    def begin_call(self) -> None:
+        """Start a call's account of the shims' ports."""
+        for port in self._ddr_ports.values():
+            port.begin()
+
     # Making --------------------------------------------------------------------------------------------
 
     def _check_locks(self) -> None:

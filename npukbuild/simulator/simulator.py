@@ -163,6 +163,7 @@ class Simulator:
         agenda.drain(_DRAIN_EVENTS)  # cores run up to where they wait for the host, as they do on hardware
         levels = {name: lock.value for name, lock in array.locks.items()}
         self._recorder.begin(agenda.now)
+        array.begin_call()
         before = _Tally(array)
         start, events = agenda.now, agenda.events
         controller = Controller(array, self._sequence, views)

@@ -103,20 +103,25 @@ _EVENTS = (
 class DdrPort:
     """The DDR side of one shim tile's DMA.
 
-    The two reading channels of a shim share its port: their times add up with the exponent ``share`` of the
-    closed form, ``(a^s + b^s)^(1/s)``, and it reads at most ``port_bytes`` per cycle. All shims together are
-    served in order of arrival at the array's total bandwidth.
+    The two reading channels of a shim share its port burst by burst, so that both get on at the pace of what
+    they have to read: together they take ``(a^s + b^s)^(1/s)`` of the closed form, with ``a`` and ``b`` what
+    each has taken alone in this call and ``share`` the exponent, and no less than their bytes take at
+    ``port_bytes`` per cycle. All shims together are served in order of arrival at the array's total
+    bandwidth.
     """
 
-    __slots__ = ("alone", "bytes", "clock", "memory", "port", "timing")
+    __slots__ = ("alone", "bytes", "clock", "memory", "timing")
 
     def __init__(self, timing: EventTiming, memory: DdrServer) -> None:
         self.timing = timing
         self.memory = memory
-        self.port = DdrServer(timing.ddr.port_bytes)
         self.clock = timing.clock_ghz
-        self.alone: dict[Any, float] = {}
+        self.alone: dict[Any, tuple[float, int]] = {}
         self.bytes = 0
+
+    def begin(self) -> None:
+        """Start a call: what earlier calls read says nothing about how this one shares the port."""
+        self.alone.clear()
 
     def cycles(self, channel: Any, count: int, start: float) -> float:
         """Return the cycles that ``count`` bytes of a channel's descriptor take from ``start`` on."""
@@ -124,16 +129,21 @@ class DdrPort:
         own = count / run * run_ns(self.timing.ddr, run, row, self.clock) * self.clock
         self.bytes += count
         if not channel.receives:
-            self.alone[channel] = self.alone.get(channel, 0.0) + own
-            other = sum(
-                time for who, time in self.alone.items() if who is not channel and who.task is not None
-            )
-            if other:
-                share = self.timing.ddr.share
-                ratio = other / self.alone[channel]
-                own *= (1.0 + ratio**share) ** (1.0 / share)
-            own = max(own, self.port.serve(count, start) - start)
+            own *= self._sharing(channel, own, count)
         return max(own, self.memory.serve(count, start) - start)
+
+    def _sharing(self, channel: Any, cycles: float, count: int) -> float:
+        """Return by how much the port's other reader slows this one down, with this piece counted in."""
+        mine, read = self.alone.get(channel, (0.0, 0))
+        mine, read = self.alone[channel] = (mine + cycles, read + count)
+        others = [sums for who, sums in self.alone.items() if who is not channel and who.task is not None]
+        if not others:
+            return 1.0
+        ddr = self.timing.ddr
+        theirs = sum(time for time, _ in others)
+        shared: float = (mine**ddr.share + theirs**ddr.share) ** (1.0 / ddr.share)
+        port: float = (read + sum(size for _, size in others)) / ddr.port_bytes
+        return max(shared, port) / mine
 
 
 class DdrServer:
@@ -157,17 +167,17 @@ class DdrServer:
 
 
 def run_of(bd: Any) -> tuple[float, float]:
-    """Return (bytes of a contiguous run in DDR, distance between runs) of a descriptor."""
+    """Return (bytes of a contiguous run in DDR, distance between runs) of a descriptor.
+
+    The run that follows is a step of the innermost dimension above the run: blocks of A come row by row, and
+    the step from one block to the next, which is as small as a run, is taken once in many.
+    """
     access = bd.access
     run = access.shape[-1] * access.unit
     if len(access.shape) == 1:
         return float(run), float(run)
-    steps = [
-        stride
-        for size, stride in zip(access.shape[:-1], access.strides[:-1], strict=True)
-        if size > 1 and stride
-    ]
-    return float(run), float(min(steps)) if steps else float(run)
+    near = [stride for size, stride in zip(access.shape[:-1], access.strides[:-1], strict=True) if size > 1]
+    return float(run), float(near[-1] or run) if near else float(run)
 
 
 _MATMUL = re.compile(r"(^|_)(mm|matmul|gemm|mmul|qkt)(_|\d|$)")
@@ -179,7 +189,8 @@ class FunctionCost:
 
     A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow
     from the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
-    :func:`npukbuild.targets.timing.kernel_cycles`. Clearing functions cost their store. Every other function
+    :func:`npukbuild.targets.timing.kernel_cycles` (of bf16 through BFP16 emulation where ``bfp16`` is in the
+    name). Clearing functions cost their store. Every other function
     costs ``cycles_per_element`` of the first table entry in ``[timing.events.functions]`` whose name occurs
     in the function's name (else ``default``), times the elements of its largest block: an *estimate*, good
     for a bottleneck and not for a benchmark.
@@ -200,7 +211,10 @@ class FunctionCost:
         product = _MATMUL.search(function.name) and block_sizes(blocks)
         if product:
             m, k, n = product
-            return kernel_cycles(blocks[0].element, blocks[2].element, m, k, n, self.target, self.compiler)
+            dtype = blocks[0].element
+            if dtype == "bf16" and "bfp16" in function.name:
+                dtype = "bf16_bfp16"
+            return kernel_cycles(dtype, blocks[2].element, m, k, n, self.target, self.compiler)
         rate = next(
             (cost for name, cost in self.table.items() if name in function.name), self.table["default"]
         )

@@ -27,12 +27,9 @@ NUMPY: dict[str, Any] = {
     "i32": np.int32,
     "f32": np.float32,
     "bf16": ml_dtypes.bfloat16,
+    "bfp16": ml_dtypes.bfloat16,
 }
 SIZES = (64, 128, 192, 256, 384, 512, 640, 768, 1024)
-
-
-QUEUED = 0.08
-"""Where small pieces of unequal size queue at a shim's port the event simulation departs further."""
 
 
 def times(folder: Path, device: str, problem: MatmulProblem) -> tuple[float, float]:
@@ -58,6 +55,8 @@ def times(folder: Path, device: str, problem: MatmulProblem) -> tuple[float, flo
         ("npu1", MatmulProblem(768, 512, 512, "bf16", b_layout="col")),
         ("npu1_2col", MatmulProblem(256, 256, 512, "i16", "i32")),
         ("npu2", MatmulProblem(512, 512, 512, "bf16")),
+        ("npu2_2col", MatmulProblem(256, 27, 306, "bfp16", "bf16")),
+        ("npu1_1col", MatmulProblem(768, 768, 768, "i8")),
     ],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
@@ -76,7 +75,7 @@ def test_both_models_agree_on_any_plan(tmp_path: Path, seed: int) -> None:
     m, k, n = (draw.choice(SIZES) for _ in range(3))
     problem = MatmulProblem(m, k, n, dtype, out, b_layout=draw.choice(["row", "col"]))
     simulated, predicted = times(tmp_path, device, problem)
-    assert simulated == pytest.approx(predicted, rel=QUEUED)
+    assert simulated == pytest.approx(predicted, rel=0.05)
 
 
 @pytest.mark.slow
@@ -85,14 +84,14 @@ def test_both_models_agree_on_any_plan(tmp_path: Path, seed: int) -> None:
     [
         MatmulProblem(128, 256, 512, "i16", "i32"),
         MatmulProblem(1024, 640, 128),
-        MatmulProblem(768, 768, 768, "i8"),
+        MatmulProblem(512, 512, 512, "i8"),
     ],
     ids=lambda problem: problem.name,
 )
 def test_both_models_agree_on_one_column_of_npu1(tmp_path: Path, problem: MatmulProblem) -> None:
-    """Here A for four rows and B queue piece by piece at one narrow port; the closed form has no queue."""
+    """Here A for four rows and B share one narrow port, in pieces of unequal size."""
     simulated, predicted = times(tmp_path, "npu1_1col", problem)
-    assert simulated == pytest.approx(predicted, rel=QUEUED)
+    assert simulated == pytest.approx(predicted, rel=0.05)
 
 
 @pytest.mark.slow
