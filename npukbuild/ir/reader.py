@@ -129,7 +129,7 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
         ("arith", standard.arith_dialect),
         ("memref", standard.memref_dialect),
         ("func", lambda: _import("func", "Func")),
-        ("scf", lambda: _import("scf", "Scf")),
+        ("scf", standard.scf_dialect),
         ("cf", lambda: _import("cf", "Cf")),
         ("math", lambda: _import("math", "Math")),
         ("affine", lambda: _import("affine", "Affine")),

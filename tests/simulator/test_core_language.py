@@ -129,6 +129,34 @@ def test_arithmetic(op: str, reference: Any) -> None:
             lambda v: np.where(v > 0, v - 3 * -(-v // 3), v),
         ),
         (
+            """%zero = arith.constant 0 : i32
+        %three = arith.constant 3 : i32
+        memref.store %v, %y[%i] : memref<64xi32>
+        scf.while : () -> () {
+          %a = memref.load %y[%i] : memref<64xi32>
+          %b = arith.cmpi sgt, %a, %zero : i32
+          scf.condition(%b)
+        } do {
+          %a = memref.load %y[%i] : memref<64xi32>
+          %d = arith.subi %a, %three : i32
+          memref.store %d, %y[%i] : memref<64xi32>
+          scf.yield
+        }
+        %r = memref.load %y[%i] : memref<64xi32>""",
+            lambda v: np.where(v > 0, v - 3 * -(-v // 3), v),
+        ),
+        (
+            """%zero = arith.constant 0 : i32
+        %r = scf.while : () -> (i32) {
+          %b = arith.cmpi sgt, %zero, %zero : i32
+          scf.condition(%b) %v : i32
+        } do {
+        ^bb0(%a: i32):
+          scf.yield
+        }""",
+            lambda v: v,
+        ),
+        (
             """%four = arith.constant 4 : i32
         %m = arith.remui %v, %four : i32
         %j = arith.index_cast %m : i32 to index

@@ -1,10 +1,13 @@
-"""Spellings of standard dialects that xDSL lacks: ``memref.global``, quoted predicates, ``index``."""
+"""Spellings of standard dialects that xDSL lacks.
+
+These are ``memref.global``, quoted predicates, ``scf.while`` without arguments and ``index``.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from xdsl.dialects import arith, memref
+from xdsl.dialects import arith, memref, scf
 from xdsl.dialects.builtin import IndexType, IntAttr, MemRefType, StringAttr, UnitAttr, i1
 from xdsl.ir import Dialect
 from xdsl.irdl import irdl_op_definition
@@ -66,6 +69,31 @@ class CmpiOp(arith.CmpiOp):
         left, right = parser.resolve_operands([first, second], [kind, kind], parser.pos)
         made = cls(left, right, predicate)
         made.attributes.update(attributes)
+        return made
+
+
+class WhileOp(scf.WhileOp):
+    """``scf.while : () -> () {...} do {...}``: MLIR leaves the parentheses out where nothing is carried."""
+
+    name = "scf.while"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse the form without arguments, and leave any other to xDSL."""
+        start = parser.pos
+        if parser.parse_optional_punctuation(":") is None:
+            return super().parse(parser)
+        kind = parser.parse_function_type()
+        if kind.inputs.data:
+            parser.raise_error(
+                f"scf.while has {len(kind.inputs.data)} argument types and no arguments", start, parser.pos
+            )
+        before = parser.parse_region(())
+        parser.parse_characters("do")
+        made = cls((), kind.outputs.data, before, parser.parse_region())
+        given = parser.parse_optional_attr_dict_with_keyword()
+        if given is not None:
+            made.attributes.update(given.data)
         return made
 
 
@@ -197,3 +225,8 @@ def arith_dialect() -> Dialect:
 def memref_dialect() -> Dialect:
     """Return ``memref`` with the custom form of ``memref.global``."""
     return replaced(memref.MemRef, GlobalOp)
+
+
+def scf_dialect() -> Dialect:
+    """Return ``scf`` with both forms of ``scf.while``."""
+    return replaced(scf.Scf, WhileOp)
