@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.errors import DesignError
+from npukbuild.errors import DesignError, SimulationFault
 from npukbuild.simulator.core.calls import CoreCalls, Kernels
 from npukbuild.simulator.core.cascaded import Turns
 from npukbuild.simulator.core.context import CoreContext
@@ -15,7 +15,7 @@ from npukbuild.simulator.core.runner import CoreRunner
 from npukbuild.simulator.core.statics import has_statics
 from npukbuild.simulator.descriptors import Task, bind_chain
 from npukbuild.simulator.dma import DmaChannel
-from npukbuild.simulator.faults import fault
+from npukbuild.simulator.faults import at, fault
 from npukbuild.simulator.locks import LockState
 from npukbuild.simulator.memory import HostMemory, make_memories
 from npukbuild.simulator.recording import CoreRecord, Recorder
@@ -187,6 +187,7 @@ class ArrayState:
 
     def _make_cores(self, kernels: Kernels | None) -> None:
         separate = len(self.design.cores) > 1 and has_statics(kernels)
+        missing: dict[str, list[TileId]] = {}
         for tile, core in self.design.cores.items():
             if core.elf_file and not any(True for _ in core.body.walk()):
                 raise DesignError(
@@ -205,8 +206,12 @@ class ArrayState:
             context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile, self.agenda))
             context.prepare()
             program = translate(core, context)
+            for name in calls.missing:
+                missing.setdefault(name, []).append(tile)
             self.contexts[tile] = context
             self.cores.append(CoreRunner(core, program(), self.agenda, self.recorder))
+        if missing:
+            raise _missing_functions(self.design, missing, kernels)
 
     def host_memories(self, sequence: Sequence) -> dict[str, HostMemory]:
         """Return the host arguments of a sequence; they stay the same objects from call to call."""
@@ -244,3 +249,23 @@ def lock_pairs(design: Design) -> dict[str, set[tuple[str, str]]]:
                     if acquired.lock != released.lock and acquired.action == "acquire_ge":
                         pairs.setdefault(bd.buffer, set()).add((released.lock, acquired.lock))
     return pairs
+
+
+def _missing_functions(
+    design: Design, missing: dict[str, list[TileId]], kernels: Kernels | None
+) -> SimulationFault:
+    """Name every core function that is called and that no kernel has."""
+    known = ", ".join(sorted(kernels.symbols)) if kernels is not None else "none was given"
+    told = [(name, design.functions[name].loc, tiles) for name, tiles in missing.items()]
+    name, loc, tiles = told[0]
+    others = [
+        f"{other} is not there either{at(place)}; core {users[0]} calls it"
+        for other, place, users in told[1:]
+    ]
+    return fault(
+        f"core function {name} is not in the kernels",
+        loc=loc,
+        why=f"core {tiles[0]} calls it; functions there: {known}",
+        hint='give its source with --kernels FILE.cc, and declare it extern "C"',
+        details=others,
+    )

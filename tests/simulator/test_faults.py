@@ -441,6 +441,20 @@ def test_a_missing_core_function_is_named() -> None:
         Simulator(load(text))
 
 
+def test_all_missing_core_functions_are_named_at_once() -> None:
+    call = "func.call {}(%x, %y) : (memref<64xi32>, memref<64xi32>) -> ()"
+    declared = "func.func private {}(memref<64xi32>, memref<64xi32>)"
+    text = one_core(
+        "\n".join(call.format(name) for name in ("@nosuch", "@norsuch", "@nosuch", "@kern")),
+        extra="\n".join(declared.format(name) for name in ("@nosuch", "@norsuch", "@kern")),
+    )
+    with pytest.raises(SimulationFault, match="nosuch is not in the kernels") as caught:
+        Simulator(load(text), NothingKernels())
+    (other,) = caught.value.details
+    assert "norsuch is not there either" in other
+    assert "core (0,2) calls it" in other
+
+
 class NothingKernels:
     """Core functions that do nothing."""
 

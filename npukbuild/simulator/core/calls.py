@@ -58,6 +58,7 @@ class CoreCalls:
         self.state = kernels.new_core_state() if kernels is not None else None
         self.statics = StaticData(kernels)
         self.turns = turns
+        self.missing: dict[str, Function] = {}
         if turns is not None and hasattr(self.state, "connect_cascade"):
             turns.connect(self.state)
 
@@ -70,18 +71,12 @@ class CoreCalls:
     ) -> Callable[..., float]:
         """Return a callable for one call site: takes :class:`Ref` and scalars, returns cycles.
 
-        Raises:
-            SimulationFault: No kernel has that name.
+        A function that no kernel has is noted in ``missing``, so that all of them can be told at once.
         """
         kernels = self.kernels
         if kernels is None or function.name not in set(kernels.symbols):
-            known = ", ".join(sorted(kernels.symbols)) if kernels is not None else "none was given"
-            raise fault(
-                f"core function {function.name} is not in the kernels",
-                loc=function.loc,
-                why=f"core {self.tile} calls it; functions there: {known}",
-                hint='give its source with --kernels FILE.cc, and declare it extern "C"',
-            )
+            self.missing.setdefault(function.name, function)
+            return lambda *_: 0.0
         kinds = [_kind(function, kind) for kind in function.arguments]
         returns = _kind(function, function.results[0]) if function.results else None
         entry = kernels.bind(function.name, kinds, state=self.state, returns=returns)
