@@ -35,7 +35,7 @@ def smoke(
 ) -> None:
     """Check KERNEL, an artifact's folder or name, and write the verdict for exactly its bytes.
 
-    Timings of the NPU are measured, timings of the simulator are simulated.
+    Timings of the NPU are measured, of the simulator simulated, and of xdna-emu emulated.
     """
     from npukbuild.smoke.smoke import smoke as run_smoke
 

@@ -13,7 +13,7 @@ import numpy as np
 from npukbuild.kernels.matmul_numerics import NUMPY_DTYPES
 from npukbuild.smoke.buffers import crop, fill, new_buffer
 from npukbuild.smoke.judge import Judgement, judge, poison
-from npukbuild.smoke.statistics import summarise
+from npukbuild.smoke.statistics import kind_of_times, summarise
 from npukbuild.smoke.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -136,5 +136,5 @@ def check(
 ) -> Verdict:
     """Run the trials and return the verdict, bound to the hashes in ``subject``."""
     judgements, times = run_trials(loaded, abi, problem, numerics, progress=progress)
-    timing = summarise(times, "measured" if loaded.device == "npu" else "simulated").as_dict()
+    timing = summarise(times, kind_of_times(loaded.device)).as_dict()
     return Verdict(loaded.device, target, tuple(judgements), dict(subject), timing, dict(environment or {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.smoke.buffers import fill, new_buffer
-from npukbuild.smoke.statistics import summarise
+from npukbuild.smoke.statistics import kind_of_times, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,4 +38,4 @@ def measure(
     if progress is not None:
         progress(f"timing {warmup + iterations} calls on the {loaded.device}")
     times = [loaded.call(arguments) for _ in range(warmup + iterations)]
-    return summarise(times[warmup:], "measured" if loaded.device == "npu" else "simulated")
+    return summarise(times[warmup:], kind_of_times(loaded.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timing:
-    """Microseconds of a number of calls: *measured* on the NPU, *simulated* on the simulator."""
+    """Microseconds of a number of calls; ``kind`` says where they come from, see :func:`kind_of_times`."""
 
     kind: str
     calls: int
@@ -29,6 +30,13 @@ class Timing:
             "kind": self.kind, "calls": self.calls, "min_us": self.min_us, "median_us": self.median_us,
             "p95_us": self.p95_us, "max_us": self.max_us, "spread_us": self.spread_us,
         }  # fmt: skip
+
+
+def kind_of_times(device: str) -> str:
+    """Return what to call times of ``device``: measured, emulated (xdna-emu behind XRT) or simulated."""
+    if device != "npu":
+        return "simulated"
+    return "emulated" if os.environ.get("XDNA_EMU") else "measured"
 
 
 def summarise(times: Sequence[float], kind: str) -> Timing:
