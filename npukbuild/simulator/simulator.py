@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator.agenda import Agenda, BudgetExceededError
 from npukbuild.simulator.array import ArrayState
+from npukbuild.simulator.crash import watch
 from npukbuild.simulator.diagnosis import Hang
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.findings import Findings
@@ -120,6 +121,7 @@ class Simulator:
         answer: list[Any] = []
 
         def work() -> None:
+            watch(self._findings.running)
             try:
                 answer.append(self._call(views))
             except BaseException as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,38 @@ def test_a_hang_is_an_error_with_its_cause_and_leaves_no_output(
 def test_the_budget_ends_a_call(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--budget", "0.5") == 9
     assert "within 0.5 us" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "signal"),
+    [
+        ("*(volatile int *)8 = 1;", "SIGSEGV"),
+        ("volatile int zero = 0; y[0] = x[0] / zero;", "SIGFPE"),
+        ("__builtin_trap();", "SIGILL"),
+        ("volatile char b[64 << 20]; for (int i = (64 << 20) - 1; i >= 0; i -= 4096) b[i] = 1;", "SIGSEGV"),
+    ],
+)
+def test_a_core_function_that_crashes_is_named_instead_of_ending_the_command_by_a_signal(
+    folder: Path, body: str, signal: str
+) -> None:
+    kind = "(memref<64xi32>, memref<64xi32>)"
+    text = one_core(f"func.call @crash(%x, %y) : {kind} -> ()", extra=f"func.func private @crash{kind}")
+    (folder / "crash.mlir").write_text(text)
+    (folder / "crash.cc").write_text('extern "C" void crash(int *x, int *y) {' + body + "}\n")
+    words = [
+        "simulate",
+        "crash.mlir",
+        "--kernels",
+        "crash.cc",
+        "--in",
+        "X=x.npy",
+        "--out",
+        "Y=y.npy",
+        "--json",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "npukbuild", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 9, done.stderr
+    assert json.loads(done.stdout)["what"] == f"core function crash on core (0,2) crashed ({signal})"
+    assert not (folder / "y.npy").exists()

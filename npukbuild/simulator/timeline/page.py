@@ -28,7 +28,8 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1220px;padding:24px 20px;
 background:var(--bg);
 color:var(--fg)}
-h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:80ch}
+h1{font-size:24px;margin:0 0 4px;overflow-wrap:anywhere}
+h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:80ch}
 .soft{color:var(--soft)}.scroll{overflow-x:auto}svg{display:block}
 .cards{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}.card{border:1px solid var(--line);
 border-radius:8px;

@@ -1,0 +1,104 @@
+"""What a crash inside a compiled core function becomes: a fault that names it, then the end of the process.
+
+A crash (a wild pointer, a division by zero, a stack that ran out) cannot be returned from: the thread stands
+in the middle of compiled code. So the handler reports and leaves. It belongs to a process that owns itself,
+the command line; the library never installs it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from npukbuild.simulator.faults import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from npukbuild.errors import SimulationFault
+
+_WHY = {
+    signal.SIGSEGV: "it touched memory that is not its own (a wild pointer, or its stack ran out)",
+    signal.SIGBUS: "it touched memory that does not exist",
+    signal.SIGFPE: "it divided an integer by zero",
+    signal.SIGILL: "it ran into a trap (an assertion, or code that cannot be reached)",
+    signal.SIGABRT: "it called abort (a failed assertion)",
+}
+_SA_ONSTACK = 0x08000000
+_STACK_BYTES = 1 << 20
+_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
+_here = threading.local()
+_kept: list[Any] = []
+
+
+class _Action(ctypes.Structure):
+    """``struct sigaction`` of glibc on 64-bit Linux."""
+
+    _fields_ = (
+        ("handler", _HANDLER),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+class _Stack(ctypes.Structure):
+    """``stack_t``: where a handler runs when the thread's own stack has run out."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def watch(running: list[Any]) -> None:
+    """Tell the handler what this thread's core functions note before they are called.
+
+    Args:
+        running: One item, None or (name, tile, place), kept up to date by the calls.
+    """
+    _here.running = running
+    if _kept:
+        memory = ctypes.create_string_buffer(_STACK_BYTES)
+        _here.stack = memory
+        stack = _Stack(ctypes.addressof(memory), 0, _STACK_BYTES)
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None)
+
+
+def report_crashes(show: Callable[[SimulationFault], None]) -> None:
+    """From now on, end the process with a report when a core function crashes.
+
+    Other crashes end it as they always did. Does nothing where the system's structures are not known.
+
+    Args:
+        show: Prints the fault.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return
+
+    def crashed(number: int) -> None:
+        running = getattr(_here, "running", [None])[0]
+        if running is None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        name, tile, loc = running
+        found = fault(
+            f"core function {name} on core {tile} crashed ({signal.Signals(number).name})",
+            loc=loc,
+            why=_WHY[signal.Signals(number)],
+            hint="check its indices, loop counts and divisors against the blocks that the design gives it",
+        )
+        try:
+            show(found)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(found.exit_code)
+
+    action = _Action(_HANDLER(crashed), (ctypes.c_ulong * 16)(), _SA_ONSTACK, None)
+    _kept[:] = [action]
+    for number in _WHY:
+        ctypes.CDLL(None).sigaction(int(number), ctypes.byref(action), None)
