@@ -141,13 +141,10 @@ def run_aiecc(
     work = fresh_folder(work)
     xclbin = f"{name}.xclbin"
     _lay_out(work, spelled_for(design, toolchain), objects)
+    arguments = aiecc_arguments(toolchain, xclbin=xclbin, jobs=jobs, alloc_scheme=alloc_scheme)
     step = Step(
         name="aiecc",
-        argv=tuple(
-            toolchain.aiecc_command(
-                *aiecc_arguments(toolchain, xclbin=xclbin, jobs=jobs, alloc_scheme=alloc_scheme)
-            )
-        ),
+        argv=tuple(toolchain.aiecc_command(*arguments)),
         cwd=work,
         environment=toolchain.environment(work),
         timeout=timeout,

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,13 @@ from npukbuild.toolchain.objects import (
 from npukbuild.toolchain.process import Step, check_outputs, run_step, save_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from npukbuild.toolchain.discovery import Toolchain
+    from npukbuild.toolchain.process import Outcome
+
+    _Facts = tuple[ObjectFacts, tuple[SoftCall, ...], int | None, tuple[str, ...]]
+    """What the object holds, its library calls, and the deepest stack with the calls that lead there."""
 
 # mlir-aie programming_examples/makefile-common; the same for both architectures.
 KERNEL_FLAGS = (
@@ -173,6 +178,35 @@ def compile_kernel(
         FolderError: The work folder is not fresh.
     """
     work = fresh_folder(work)
+    local = _copied(source, work)
+    depfile = f"{output}.d"
+    command = peano_command(
+        toolchain,
+        arch=arch,
+        source=local.name,
+        output=output,
+        depfile=depfile,
+        defines=defines,
+        include_dirs=include_dirs,
+    )
+    step = Step(
+        name="peano",
+        argv=tuple(command),
+        cwd=work,
+        environment=clean_environment(work, peano=toolchain.peano),
+        timeout=timeout,
+        inputs=(local.name,),
+        outputs=(output, depfile),
+    )
+    outcome = _run_peano(step, source.name)
+    with _refusal_recorded(step, outcome):
+        checked = _checked(work / output, symbols, vector=vector, complete=complete)
+        headers = read_depfile(work / depfile, work)
+    save_record(step, state="ok", outcome=outcome)
+    return _described(step, outcome, checked, tuple(h for h in headers if h != local))
+
+
+def _copied(source: Path, work: Path) -> Path:
     local = work / source.name
     try:
         shutil.copyfile(source, local)
@@ -180,48 +214,37 @@ def compile_kernel(
         raise FolderError(
             "the kernel source cannot be copied", where=str(source), why=error.strerror
         ) from error
-    depfile = f"{output}.d"
-    step = Step(
-        name="peano",
-        argv=tuple(
-            peano_command(
-                toolchain,
-                arch=arch,
-                source=local.name,
-                output=output,
-                depfile=depfile,
-                defines=defines,
-                include_dirs=include_dirs,
-            )
-        ),
-        cwd=work,
-        environment=clean_environment(work, peano=toolchain.peano),
-        timeout=timeout,
-        inputs=(local.name,),
-        outputs=(output, depfile),
-    )
+    return local
+
+
+def _run_peano(step: Step, source: str) -> Outcome:
     started = time.time()
     outcome = run_step(step)
     faults = check_outputs(step, started)
     if outcome.returncode != 0 or outcome.timed_out or faults:
-        raise step_failure(
-            step, outcome, faults, what=f"Peano cannot compile {source.name}", error=CompileError
-        )
+        raise step_failure(step, outcome, faults, what=f"Peano cannot compile {source}", error=CompileError)
+    return outcome
+
+
+@contextmanager
+def _refusal_recorded(step: Step, outcome: Outcome) -> Iterator[None]:
     try:
-        kernel = _checked(work / output, symbols, vector=vector, complete=complete)
-        headers = read_depfile(work / depfile, work)
+        yield
     except (ToolError, CompileError) as error:
         save_record(step, state="failed", outcome=outcome, verdict=error.what)
         raise
-    save_record(step, state="ok", outcome=outcome)
-    excluded = exclude_stack_section(work / output)
-    facts, calls, stack, chain = kernel
+
+
+def _described(step: Step, outcome: Outcome, checked: _Facts, headers: tuple[Path, ...]) -> CompiledKernel:
+    """Describe the object of a good compile, and take the section with its frame sizes out of the link."""
+    facts, calls, stack, chain = checked
+    path = step.cwd / step.outputs[0]
     notes = [str(call) for call in calls if call.slow]
-    if not excluded:
+    if not exclude_stack_section(path):
         notes.append("the compiler reported no frame sizes: the stack was not checked")
     return CompiledKernel(
-        object=work / output,
-        headers=tuple(h for h in headers if h != local),
+        object=path,
+        headers=headers,
         soft_calls=calls,
         frames=facts.frames,
         stack_bytes=stack,
@@ -234,9 +257,7 @@ def compile_kernel(
     )
 
 
-def _checked(
-    path: Path, symbols: Sequence[str], *, vector: bool, complete: bool
-) -> tuple[ObjectFacts, tuple[SoftCall, ...], int | None, tuple[str, ...]]:
+def _checked(path: Path, symbols: Sequence[str], *, vector: bool, complete: bool) -> _Facts:
     facts = read_object(path)
     if facts.machine != AIE_MACHINE:
         raise ToolError(
