@@ -70,6 +70,8 @@ def collect(module: ModuleOp, name: str | None = None) -> State:
     for op in device.body.walk():
         if isinstance(op, aie_ops.TileOp):
             _tile(state, op)
+        elif isinstance(op, aie_ops.UseLockOp):
+            _plain_lock_use(state, op)
     for position, op in enumerate(device.body.blocks[0].ops):
         if isinstance(op, aie_ops.TileOp):
             state.tile_order = position
@@ -84,6 +86,14 @@ def collect(module: ModuleOp, name: str | None = None) -> State:
             _unexpected(state, op)
     read_links(state)
     return state
+
+
+def _plain_lock_use(state: State, op: aie_ops.UseLockOp) -> None:
+    """Refuse a lock operation that does not wait: the model's locks always do."""
+    if "acq_en" in op.attributes and not op.flag("acq_en"):
+        state.problems.error("aie.use_lock with acq_en = false is not supported", location_of(op))
+    if op.text("blocking") == "NonBlocking" or op.number("blocking") == 0:
+        state.problems.error("aie.use_lock that is NonBlocking is not supported", location_of(op))
 
 
 def _tile(state: State, op: DesignOp) -> None:
