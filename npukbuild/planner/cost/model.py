@@ -73,13 +73,9 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     sequence_us = tasks * timing.task_us
 
     parts = {"compute": compute_us, "streams": stream_us, "DDR": traffic.busy_us, "sequence": sequence_us}
-    bound = max(parts, key=parts.__getitem__)
-    # The last column's A and B start when the sequence has come to them.
-    issue_us = min(tasks, 3 * shape.cols) * timing.task_us
-    ends = _end_stream_cycles(timing, shape) * cycle_us
-    fill_us = issue_us + traffic.first_us + ends
-    if not shape.serial_blocks:
-        fill_us += traffic.drain_us
+    fills = _fills(timing, shape, traffic, tasks, call, cycle_us)
+    bound = max(parts, key=lambda name: parts[name] + fills[name])
+    fill_us = fills[bound]
     serial_us = _serial(timing, shape, traffic, blocks, clock)
     launch = launch_in(timing, shape.launch)
     total = parts[bound] + fill_us + serial_us + launch
@@ -141,11 +137,30 @@ def _stream_cycles(
     return elements * element_bytes(shape.dtype_in) / timing.stream_bytes
 
 
-def _end_stream_cycles(timing: GemmTiming, shape: GemmShape) -> float:
-    """Cycles of the first blocks of A and B into L1, and of the last block of C out of it."""
-    first = max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in)
-    last = 0.0 if shape.serial_blocks else shape.m * shape.n * element_bytes(shape.dtype_out)
-    return (first + last) / timing.stream_bytes
+def _fills(
+    timing: GemmTiming, shape: GemmShape, traffic: _Traffic, tasks: int, call: float, cycle_us: float
+) -> dict[str, float]:
+    """Microseconds before and after each part, in which that part stands still.
+
+    Cores and streams wait for the first blocks to come out of DDR, DDR does not: it reads these first. After
+    the last read there is still the last call; after that, for all alike, the last block's way out. Designs
+    that drain between blocks read each block's first pieces while nothing else goes on.
+    """
+    # The last column's A and B start when the sequence has come to them.
+    issue_us = min(tasks, 3 * shape.cols) * timing.task_us
+    stream_us = cycle_us / timing.stream_bytes
+    first_us = max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in) * stream_us
+    out_us = 0.0
+    if not shape.serial_blocks:
+        out_us = traffic.drain_us + shape.m * shape.n * element_bytes(shape.dtype_out) * stream_us
+    before = issue_us + traffic.first_us + first_us
+    reading = before if shape.serial_blocks else issue_us + first_us + call * cycle_us
+    return {
+        "compute": before + out_us,
+        "streams": before + out_us,
+        "DDR": reading + out_us,
+        "sequence": before + out_us,
+    }
 
 
 def _ddr(
@@ -165,10 +180,12 @@ def _ddr(
         (shape.n * out, shape.N * out) if shape.c_layout == "row" else (shape.m * out, shape.M * out)
     )
     channels = shape.cols
-    b_channels = channels if shape.serial_blocks else min(channels, cores_n)
+    # Parts of A and B on the channel that carries most: three columns bring A to four rows as 2, 1 and 1.
+    part_a = ceil(cores_m / channels) / cores_m
+    part_b = 1.0 / channels if shape.serial_blocks else ceil(cores_n / channels) / cores_n
     # Microseconds per byte of each matrix, on all the channels that carry it.
-    a_us = run_ns(ddr, run_a, row_a, clock) / (run_a * min(channels, cores_m)) * 1e-3
-    b_us = run_ns(ddr, run_b, row_b, clock) / (run_b * b_channels) * 1e-3
+    a_us = run_ns(ddr, run_a, row_a, clock) / run_a * part_a * 1e-3
+    b_us = run_ns(ddr, run_b, row_b, clock) / run_b * part_b * 1e-3
     c_us = run_ns(ddr, run_c, row_c, clock) / (run_c * channels) * 1e-3
     port_us = 1e-3 / (channels * ddr.port_bytes * clock)
 
