@@ -6,7 +6,14 @@
 // towards minus infinity, no saturation), denormals flushed in the float path.
 #pragma once
 
+#include <array>
 #include <cassert>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <tuple>
+#include <utility>
 
 #include "host/config.hpp"
 #include "host/control.hpp"
@@ -29,3 +36,4 @@
 #include "host/sliding.hpp"
 #include "host/operators.hpp"
 #include "host/intrinsics.hpp"
+#include "host/shuffle.hpp"

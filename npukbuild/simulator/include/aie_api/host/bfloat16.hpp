@@ -1,6 +1,8 @@
 // bfloat16 and the 4-bit integers as classes: g++ 12 has neither.
 #pragma once
 
+#include <limits>
+
 #include "rounding.hpp"
 
 // Behaves as Peano's `__bf16`: implicit from and to the arithmetic types, bfloat16 results of bfloat16
@@ -64,6 +66,18 @@ private:
 };
 
 static_assert(sizeof(bfloat16) == 2 && std::is_trivially_default_constructible_v<bfloat16>);
+
+template <>
+struct std::numeric_limits<bfloat16> : std::numeric_limits<float> {
+    static constexpr int digits = 8;
+    static constexpr bfloat16 min() { return bfloat16::from_bits(0x0080); }
+    static constexpr bfloat16 max() { return bfloat16::from_bits(0x7f7f); }
+    static constexpr bfloat16 lowest() { return bfloat16::from_bits(0xff7f); }
+    static constexpr bfloat16 epsilon() { return bfloat16::from_bits(0x3c00); }
+    static constexpr bfloat16 infinity() { return bfloat16::from_bits(0x7f80); }
+    static constexpr bfloat16 quiet_NaN() { return bfloat16::from_bits(0x7fc0); }
+    static constexpr bfloat16 denorm_min() { return bfloat16::from_bits(0x0001); }
+};
 
 // Four-bit integers; in memory two share a byte, low nibble first.
 class int4_t {

@@ -60,12 +60,12 @@ private:
     }
 };
 
-template <unsigned Lanes, unsigned Points, int DataStepX, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
-using sliding_mul_x_ops = sliding_mul_ops<Lanes, Points, 1, DataStepX, 1, C, D, Tag>;
-template <unsigned Lanes, unsigned Points, int DataStepY, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
-using sliding_mul_y_ops = sliding_mul_ops<Lanes, Points, 1, 1, DataStepY, C, D, Tag>;
-template <unsigned Lanes, unsigned Points, int DataStepXY, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
-using sliding_mul_xy_ops = sliding_mul_ops<Lanes, Points, 1, DataStepXY, DataStepXY, C, D, Tag>;
+template <unsigned Lanes, unsigned Points, int CoeffStep, int DataStepX, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
+using sliding_mul_x_ops = sliding_mul_ops<Lanes, Points, CoeffStep, DataStepX, 1, C, D, Tag>;
+template <unsigned Lanes, unsigned Points, int CoeffStep, int DataStepY, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
+using sliding_mul_y_ops = sliding_mul_ops<Lanes, Points, CoeffStep, 1, DataStepY, C, D, Tag>;
+template <unsigned Lanes, unsigned Points, int CoeffStep, int DataStepXY, ElemBaseType C, ElemBaseType D, AccumElemBaseType Tag = detail::default_accum_tag_t<C, D>>
+using sliding_mul_xy_ops = sliding_mul_ops<Lanes, Points, CoeffStep, DataStepXY, DataStepXY, C, D, Tag>;
 
 template <unsigned Lanes, unsigned Points, int CoeffStep = 1, int DataStepX = 1, int DataStepY = DataStepX, AccumElemBaseType AccumTag = accauto, VectorOrOp VecCoeff, VectorOrOp VecData>
 NPUK_INLINE auto sliding_mul(const VecCoeff &coeff, unsigned coeff_start, const VecData &data, unsigned data_start) {

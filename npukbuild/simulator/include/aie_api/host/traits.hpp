@@ -110,7 +110,7 @@ concept AccumElemBaseType = detail::is_valid_accum_type_v<T> || std::is_same_v<T
 namespace detail {
 template <class T>
 constexpr unsigned native_vector_length() {
-    if constexpr (is_valid_element_type_v<T>) return type_bits_v<T> == 4 ? 64 : (arch::is(arch::AIE_ML) ? 256 : 512) / type_bits_v<T>;
+    if constexpr (is_valid_element_type_v<T>) return 512 / type_bits_v<T>;
     else return 16;
 }
 }  // namespace detail
