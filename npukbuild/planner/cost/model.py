@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Traffic:
-    """DDR side: microseconds of the busiest channels, bytes of each matrix, and per-block pieces."""
+    """DDR side: microseconds of the busiest shim and of all bytes together, and per-block pieces."""
 
-    busy_us: float
+    reads_us: float
+    writes_us: float
+    all_us: float
     bytes_total: float
     first_us: float
     drain_us: float
+    last_us: float
 
 
 def predict(
@@ -72,24 +75,26 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     tasks = shape.tasks if shape.tasks is not None else 3 * shape.cols * row_blocks
     sequence_us = tasks * timing.task_us
 
-    parts = {"compute": compute_us, "streams": stream_us, "DDR": traffic.busy_us, "sequence": sequence_us}
-    fills = _fills(timing, shape, traffic, tasks, call, cycle_us)
-    bound = max(parts, key=lambda name: parts[name] + fills[name])
-    fill_us = fills[bound]
+    parts = [("compute", compute_us), ("streams", stream_us), ("sequence", sequence_us)]
+    lone = _Lone.of(timing, shape, traffic, tasks, cycle_us)
+    spans = [(name, busy, lone.fill_us) for name, busy in parts]
+    spans += _ddr_spans(shape, traffic, lone, call * cycle_us, steps, timing.task_us)
+    bound, bound_us, fill_us = max(spans, key=lambda span: span[1] + span[2])
+    ddr_us = max(traffic.reads_us, traffic.writes_us, traffic.all_us)
     serial_us = _serial(timing, shape, traffic, blocks, clock)
     launch = launch_in(timing, shape.launch)
-    total = parts[bound] + fill_us + serial_us + launch
+    total = bound_us + fill_us + serial_us + launch
     macs = shape.M * shape.K * shape.N * shape.repeats
     return Prediction(
         total_us=total,
         compute_us=compute_us,
         stream_us=stream_us,
-        ddr_us=traffic.busy_us,
+        ddr_us=ddr_us,
         sequence_us=sequence_us,
         fill_us=fill_us,
         serial_us=serial_us,
         launch_us=launch,
-        bound=bound if launch + serial_us < parts[bound] else "launch" if launch >= serial_us else "serial",
+        bound=bound if launch + serial_us < bound_us else "launch" if launch >= serial_us else "serial",
         macs=macs,
         tops=2e-6 * macs / total,
         ddr_bytes=traffic.bytes_total,
@@ -137,30 +142,65 @@ def _stream_cycles(
     return elements * element_bytes(shape.dtype_in) / timing.stream_bytes
 
 
-def _fills(
-    timing: GemmTiming, shape: GemmShape, traffic: _Traffic, tasks: int, call: float, cycle_us: float
-) -> dict[str, float]:
-    """Microseconds before and after each part, in which that part stands still.
+@dataclass(frozen=True, slots=True)
+class _Lone:
+    """Microseconds at both ends of a call in which most of the array stands still.
 
-    Cores and streams wait for the first blocks to come out of DDR, DDR does not: it reads these first. After
-    the last read there is still the last call; after that, for all alike, the last block's way out. Designs
-    that drain between blocks read each block's first pieces while nothing else goes on.
+    Attributes:
+        issue_us: Until the sequence has come to the last column's A and B.
+        first_us: The first pieces out of DDR.
+        in_us: A block of A or B into L1.
+        out_us: A block of C out of L1.
+        drain_us: The last blocks of C into DDR.
     """
-    # The last column's A and B start when the sequence has come to them.
-    issue_us = min(tasks, 3 * shape.cols) * timing.task_us
-    stream_us = cycle_us / timing.stream_bytes
-    first_us = max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in) * stream_us
-    out_us = 0.0
-    if not shape.serial_blocks:
-        out_us = traffic.drain_us + shape.m * shape.n * element_bytes(shape.dtype_out) * stream_us
-    before = issue_us + traffic.first_us + first_us
-    reading = before if shape.serial_blocks else issue_us + first_us + call * cycle_us
-    return {
-        "compute": before + out_us,
-        "streams": before + out_us,
-        "DDR": reading + out_us,
-        "sequence": before + out_us,
-    }
+
+    issue_us: float
+    first_us: float
+    in_us: float
+    out_us: float
+    drain_us: float
+
+    @property
+    def fill_us(self) -> float:
+        """What cores, streams and sequence wait for: the first blocks on their way in, the last ones out."""
+        return self.issue_us + self.first_us + self.in_us + self.out_us + self.drain_us
+
+    @classmethod
+    def of(
+        cls, timing: GemmTiming, shape: GemmShape, traffic: _Traffic, tasks: int, cycle_us: float
+    ) -> _Lone:
+        """Return the ends of a call; where blocks do not overlap each block's way out is counted there."""
+        byte_us = cycle_us / timing.stream_bytes
+        piece = max(shape.m, shape.n) * shape.k * element_bytes(shape.dtype_in)
+        block = 0.0 if shape.serial_blocks else shape.m * shape.n * element_bytes(shape.dtype_out)
+        return cls(
+            issue_us=min(tasks, 3 * shape.cols) * timing.task_us,
+            first_us=traffic.first_us,
+            in_us=piece * byte_us,
+            out_us=block * byte_us,
+            drain_us=0.0 if shape.serial_blocks else traffic.drain_us,
+        )
+
+
+def _ddr_spans(
+    shape: GemmShape, traffic: _Traffic, lone: _Lone, call_us: float, steps: int, task_us: float
+) -> list[tuple[str, float, float]]:
+    """Return (name, busy, idle before and after) in microseconds of what DDR does.
+
+    Reads begin with the first task and are followed by the last core-function call and its block's way out;
+    writes begin with the first finished block and end the call; the bytes of both share DDR, whose last ones
+    are those that drain. Designs that drain between blocks read each block's first pieces while nothing else
+    goes on, so that there all of it stands still at both ends.
+    """
+    if shape.serial_blocks:
+        busy = max(traffic.reads_us, traffic.writes_us, traffic.all_us)
+        return [("DDR", busy, lone.fill_us)]
+    last = lone.in_us + call_us + lone.out_us
+    return [
+        ("DDR", traffic.reads_us, lone.issue_us + last + lone.drain_us),
+        ("DDR", traffic.writes_us, lone.issue_us + lone.first_us + steps * call_us + last),
+        ("DDR", traffic.all_us, min(3, shape.tasks or 3) * task_us + last + lone.drain_us - traffic.last_us),
+    ]
 
 
 def _ddr(
@@ -187,20 +227,26 @@ def _ddr(
     a_us = run_ns(ddr, run_a, row_a, clock) / run_a * part_a * 1e-3
     b_us = run_ns(ddr, run_b, row_b, clock) / run_b * part_b * 1e-3
     c_us = run_ns(ddr, run_c, row_c, clock) / (run_c * channels) * 1e-3
-    port_us = 1e-3 / (channels * ddr.port_bytes * clock)
+    port_us = 1e-3 / (ddr.port_bytes * clock)
 
     def read_us(of_a: float, of_b: float) -> float:
         shared: float = ((of_a * a_us) ** ddr.share + (of_b * b_us) ** ddr.share) ** (1.0 / ddr.share)
-        return max(shared, (of_a + of_b) * port_us)
+        return max(shared, (of_a * part_a + of_b * part_b) * port_us)
 
     total = bytes_a + bytes_b + bytes_c
-    busy = max(read_us(bytes_a, bytes_b), bytes_c * c_us, total / ddr.total_gbs * 1e-3)
+    blocks = row_blocks * col_blocks
     depth = min(shape.K, shape.k_run or shape.k) * size
     first = read_us(
         depth * shape.m * cores_m if bytes_a else 0.0, depth * shape.n * cores_n if bytes_b else 0.0
     )
     return _Traffic(
-        busy_us=busy, bytes_total=total, first_us=first, drain_us=bytes_c * c_us / (row_blocks * col_blocks)
+        reads_us=read_us(bytes_a, bytes_b),
+        writes_us=bytes_c * c_us,
+        all_us=total / ddr.total_gbs * 1e-3,
+        bytes_total=total,
+        first_us=first,
+        drain_us=bytes_c * c_us / blocks,
+        last_us=bytes_c / blocks / ddr.total_gbs * 1e-3,
     )
 
 
