@@ -158,11 +158,17 @@ class Stream:
         self.pump()
 
     def _end_packet(self) -> None:
+        """Free the ends, and let the other streams there try in turn, the one behind this one first.
+
+        The switches arbitrate round robin: from the head of the list, the first two of several sources that
+        always have a packet would take turns and the others never come.
+        """
         for end in self.ends:
             end.owner = None
-            for other in end.streams:
-                if other is not self:
-                    other.pump()
+            streams = end.streams
+            mine = streams.index(self)
+            for other in (*streams[mine + 1 :], *streams[:mine]):
+                other.pump()
 
     def _move(self, count: int) -> None:
         source, ends = self.source, self.ends

@@ -93,3 +93,40 @@ def test_packets_of_two_sources_take_turns_at_one_channel() -> None:
     # Words of two packets never mix, and a waiting source comes before the other's next packet.
     assert (packets == np.array(sources)[:, None] + np.arange(64)).all()
     assert sorted(sources) == [1000] * 4 + [2000] * 4
+
+
+ALWAYS_READY = """
+  %cNUM = aie.tile(0, ROW)
+  %bNUM = aie.buffer(%cNUM) {sym_name = "bNUM"} : memref<64xi32> = dense<NUM>
+  %mNUM = aie.mem(%cNUM) {
+    %0 = aie.dma_start(MM2S, 0, ^send, ^end)
+  ^send:
+    aie.dma_bd(%bNUM : memref<64xi32>, 0, 64) {packet = #aie.packet_info<pkt_type = 0, pkt_id = NUM>}
+    aie.next_bd ^send
+  ^end:
+    aie.end
+  }
+  aie.packet_flow(NUM) { aie.packet_source<%cNUM, DMA : 0> aie.packet_dest<%s, DMA : 0> }
+"""
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("sources", [2, 3])
+def test_sources_that_always_have_a_packet_come_one_after_the_other(sources: int, timed: bool) -> None:
+    numbers = range(1, sources + 1)
+    words = 64 * sources * 4
+    parts = [ALWAYS_READY.replace("NUM", str(n)).replace("ROW", str(n + 1)) for n in numbers]
+    design = load(
+        "module { aie.device(npu1_1col) { %s = aie.tile(0, 0)\n"
+        + "".join(parts)
+        + "aie.shim_dma_allocation @y (%s, S2MM, 0)\n"
+        + f"aie.runtime_sequence @sequence(%Y: memref<{words}xi32>) {{\n"
+        + f"aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,{words}][0,0,0,1])"
+        + f" {{id = 1 : i64, metadata = @y}} : memref<{words}xi32>\n"
+        + "aiex.npu.dma_wait {symbol = @y} } } }"
+    )
+    received = np.zeros(words, np.int32)
+    Simulator(design, timed=timed).run([received])
+    packets = received.reshape(-1, 64)
+    assert (packets == packets[:, :1]).all(), "words of two packets never mix"
+    assert packets[:, 0].tolist() == [*numbers] * 4
