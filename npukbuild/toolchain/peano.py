@@ -179,29 +179,20 @@ def compile_kernel(
     """
     work = fresh_folder(work)
     local = _copied(source, work)
-    depfile = f"{output}.d"
     command = peano_command(
         toolchain,
         arch=arch,
         source=local.name,
         output=output,
-        depfile=depfile,
+        depfile=_depfile_of(output),
         defines=defines,
         include_dirs=include_dirs,
     )
-    step = Step(
-        name="peano",
-        argv=tuple(command),
-        cwd=work,
-        environment=clean_environment(work, peano=toolchain.peano),
-        timeout=timeout,
-        inputs=(local.name,),
-        outputs=(output, depfile),
-    )
+    step = _peano_step(command, local, output, toolchain=toolchain, timeout=timeout)
     outcome = _run_peano(step, source.name)
     with _refusal_recorded(step, outcome):
         checked = _checked(work / output, symbols, vector=vector, complete=complete)
-        headers = read_depfile(work / depfile, work)
+        headers = read_depfile(work / _depfile_of(output), work)
     save_record(step, state="ok", outcome=outcome)
     return _described(step, outcome, checked, tuple(h for h in headers if h != local))
 
@@ -215,6 +206,25 @@ def _copied(source: Path, work: Path) -> Path:
             "the kernel source cannot be copied", where=str(source), why=error.strerror
         ) from error
     return local
+
+
+def _depfile_of(output: str) -> str:
+    return f"{output}.d"
+
+
+def _peano_step(
+    command: Sequence[str], local: Path, output: str, *, toolchain: Toolchain, timeout: float
+) -> Step:
+    """Return the step that runs in the folder of ``local`` and must leave the object and its depfile."""
+    return Step(
+        name="peano",
+        argv=tuple(command),
+        cwd=local.parent,
+        environment=clean_environment(local.parent, peano=toolchain.peano),
+        timeout=timeout,
+        inputs=(local.name,),
+        outputs=(output, _depfile_of(output)),
+    )
 
 
 def _run_peano(step: Step, source: str) -> Outcome:
