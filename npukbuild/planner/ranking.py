@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from npukbuild.kernels.matmul import MULTIPLIED
 from npukbuild.planner.cost import GemmShape, Prediction, predict
-from npukbuild.planner.scheme import accumulator_bits
+from npukbuild.targets.registers import register_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,17 +25,9 @@ CLOSE = 1.05
 PADDING = 1.02
 """A plan that pads must be faster by this factor than one that takes the caller's matrices as they are."""
 
-MAC_LATENCY = 5
-"""Cycles until an accumulator can be used again, estimated from the pipeline's depth (load-use latency is
-6-7): an inner loop with fewer independent accumulator tiles than this waits."""
-
 
 def predicted(scheme: Scheme, tasks: int) -> Prediction:
-    """Return the estimated time of ``scheme``, whose runtime sequence has ``tasks`` transfers.
-
-    The timing model is calibrated on inner loops that fill the accumulator registers; smaller register blocks
-    are charged for loads and latencies that they cannot hide.
-    """
+    """Return the estimated time of ``scheme``, whose runtime sequence has ``tasks`` transfers."""
     problem = scheme.problem
     padded_m, padded_k, padded_n = scheme.padded
     shape = GemmShape(
@@ -56,44 +47,9 @@ def predicted(scheme: Scheme, tasks: int) -> Prediction:
         a_reads=1 if scheme.resident == "a" else scheme.n_blocks,
         b_reads=1 if scheme.resident == "b" else scheme.m_blocks,
         tasks=tasks,
+        rate=register_rate(MULTIPLIED[problem.dtype], scheme.m, scheme.n, scheme.target),
     )
-    estimate = predict(shape, scheme.target)
-    slower = 1.0 / register_rate(scheme)
-    return estimate if slower <= 1.0 else _with_slower_compute(estimate, slower)
-
-
-def register_rate(scheme: Scheme) -> float:
-    """Return the inner loop's rate relative to one multiply per cycle, from loads and latency (<= 1)."""
-    rows, columns = scheme.registers
-    r, s, t = scheme.micro
-    bits = 8 * scheme.element_bytes[0]
-    # Two load ports of 256 bit on AIE2, 512 bit on AIE2P: as wide as the memory's alignment unit.
-    port = 8 * scheme.target.memory_alignment
-    loads = -(-rows * r * s * bits // port) + -(-columns * s * t * bits // port)
-    widest = r * t * accumulator_bits(scheme.problem.dtype)
-    chain = max(1, MAC_LATENCY * 512 // widest)
-    work = rows * columns
-    return work / max(work, loads / 2, chain)
-
-
-def _with_slower_compute(estimate: Prediction, factor: float) -> Prediction:
-    compute = estimate.compute_us * factor
-    before = {
-        "compute": estimate.compute_us,
-        "streams": estimate.stream_us,
-        "DDR": estimate.ddr_us,
-        "sequence": estimate.sequence_us,
-    }
-    grown = max(compute, max(before.values())) - max(before.values())
-    total = estimate.total_us + grown
-    return replace(
-        estimate,
-        compute_us=compute,
-        total_us=total,
-        tops=2e-6 * estimate.macs / total,
-        kernel_cycles=estimate.kernel_cycles * factor,
-        bound="compute" if grown > 0 and compute > estimate.launch_us else estimate.bound,
-    )
+    return predict(shape, scheme.target)
 
 
 def fastest_first(found: Iterable[Timed]) -> list[Timed]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from npukbuild.errors import RequestError
 from npukbuild.kernels.abi import DTYPE_BYTES
 from npukbuild.kernels.matmul import MULTIPLIED
+from npukbuild.targets.registers import accumulator_bits, register_blocking
 
 if TYPE_CHECKING:
     from npukbuild.kernels.matmul import MatmulProblem
@@ -171,30 +172,3 @@ def _a_groups(columns: int, rows: int) -> tuple[tuple[int, tuple[int, ...]], ...
         return tuple((row * columns // rows, (row,)) for row in range(rows))
     bounds = [ceil_div(rows * column, columns) for column in range(columns + 1)]
     return tuple((column, tuple(range(bounds[column], bounds[column + 1]))) for column in range(columns))
-
-
-def accumulator_bits(dtype: str) -> int:
-    """Bits of one accumulator lane of ``aie::mmul``: acc64 for i16, accfloat and acc32 otherwise."""
-    return 64 if dtype == "i16" else 32
-
-
-@cache
-def register_blocking(tile_rows: int, tile_columns: int, tile_bits: int, registers: int) -> tuple[int, int]:
-    """Choose how many accumulator tiles to hold at once, as (rows, columns) of micro-tiles.
-
-    Args:
-        tile_rows: Micro-tiles along m; the choice divides it.
-        tile_columns: Micro-tiles along n; the choice divides it.
-        tile_bits: Accumulator bits of one micro-tile.
-        registers: 1024-bit accumulator registers of the core; one is left for the compiler.
-    """
-    budget = (registers - 1) * 1024
-    best = (1, 1)
-    for rows in (4, 2, 1):
-        for columns in (4, 2, 1):
-            divides = tile_rows % rows == 0 and tile_columns % columns == 0
-            # Of equal areas the squarest needs the fewest loads, then the taller one.
-            larger = (rows * columns, -abs(rows - columns)) > (best[0] * best[1], -abs(best[0] - best[1]))
-            if divides and larger and rows * columns * tile_bits <= budget:
-                best = (rows, columns)
-    return best

@@ -13,6 +13,7 @@ from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.ir.design import ELEMENT_BYTES, Array
+from npukbuild.targets.registers import register_rate
 from npukbuild.targets.timing import gemm_timing, kernel_cycles, launch_us, run_ns, zero_cycles
 
 if TYPE_CHECKING:
@@ -190,10 +191,10 @@ class FunctionCost:
     A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow
     from the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
     :func:`npukbuild.targets.timing.kernel_cycles` (of bf16 through BFP16 emulation where ``bfp16`` is in the
-    name). Clearing functions cost their store. Every other function
-    costs ``cycles_per_element`` of the first table entry in ``[timing.events.functions]`` whose name occurs
-    in the function's name (else ``default``), times the elements of its largest block: an *estimate*, good
-    for a bottleneck and not for a benchmark.
+    name), at the rate of :func:`npukbuild.targets.registers.register_rate`. Clearing functions cost their
+    store. Every other function costs ``cycles_per_element`` of the first table entry in
+    ``[timing.events.functions]`` whose name occurs in the function's name (else ``default``), times the
+    elements of its largest block: an *estimate*, good for a bottleneck and not for a benchmark.
     """
 
     def __init__(self, target: Target, compiler: str = "peano") -> None:
@@ -214,7 +215,8 @@ class FunctionCost:
             dtype = blocks[0].element
             if dtype == "bf16" and "bfp16" in function.name:
                 dtype = "bf16_bfp16"
-            return kernel_cycles(dtype, blocks[2].element, m, k, n, self.target, self.compiler)
+            cycles = kernel_cycles(dtype, blocks[2].element, m, k, n, self.target, self.compiler)
+            return cycles / register_rate(dtype, m, n, self.target)
         rate = next(
             (cost for name, cost in self.table.items() if name in function.name), self.table["default"]
         )

@@ -108,7 +108,7 @@ def _call_cycles(timing: GemmTiming, shape: GemmShape, compiler: str) -> float:
     kernel = kernel_timing(timing, shape.dtype_in, compiler)
     acc = element_bytes(shape.dtype_acc or shape.dtype_out)
     call = block_cycles(timing, kernel, acc, shape.m, shape.k, shape.n)
-    return shape.repeats * call + 2 * timing.handoff
+    return shape.repeats * call / shape.rate + 2 * timing.handoff
 
 
 def _block_overhead(timing: GemmTiming, shape: GemmShape) -> float:

@@ -36,6 +36,8 @@ class GemmShape:
         cast_pass: C leaves as float32 and a second launch converts it to ``dtype_out``.
         tasks: Shim tasks of the runtime sequence; None: three per column and row of blocks.
         compiler: Who compiled the core function, see :data:`npukbuild.targets.timing.COMPILERS`.
+        rate: The inner loop's rate relative to one with full accumulator registers (<= 1), see
+            :func:`npukbuild.targets.registers.register_rate`.
         repeats: Times each call is made on the same data; 0 for a data-movement-only run.
         launch: Kind of time that is asked for, see ``[timing.gemm.launch]``.
     """
@@ -63,6 +65,7 @@ class GemmShape:
     cast_pass: bool = False
     tasks: int | None = None
     compiler: str = "peano"
+    rate: float = 1.0
     repeats: int = 1
     launch: str = "device"
 
