@@ -158,7 +158,7 @@ def mirror(
 @_JSON
 def status(check: bool, lock_path: Path | None, as_json: bool) -> int:
     """Show what is installed; the exit code is 14 when the default set is not."""
-    from npukbuild.toolchain.install import status as read_status
+    from npukbuild.toolchain.installed import status as read_status
     from npukbuild.toolchain.lock import read_lock
 
     lock = read_lock(lock_path)
@@ -179,7 +179,7 @@ def status(check: bool, lock_path: Path | None, as_json: bool) -> int:
 @_JSON
 def list_(lock_path: Path | None, as_json: bool) -> None:
     """List the sets of the lock file."""
-    from npukbuild.toolchain.install import status as read_status
+    from npukbuild.toolchain.installed import status as read_status
     from npukbuild.toolchain.lock import read_lock
 
     lock = read_lock(lock_path)
@@ -205,7 +205,7 @@ def list_(lock_path: Path | None, as_json: bool) -> None:
 @click.argument("set_name")
 def remove(set_name: str) -> None:
     """Remove the environments of a set; downloaded wheels stay in the wheelhouse."""
-    from npukbuild.toolchain.install import remove as run_remove
+    from npukbuild.toolchain.installed import remove as run_remove
 
     for folder in run_remove(set_name):
         click.echo(f"removed {folder}")

@@ -15,7 +15,7 @@ from npukbuild.errors import InstallError, ToolchainMissingError
 from npukbuild.toolchain.environment import clean_environment, isolated_python
 from npukbuild.toolchain.known_hashes import KnownHashes
 from npukbuild.toolchain.lock import LockFile, read_lock
-from npukbuild.toolchain.marker import Marker, environment_folder, read_marker
+from npukbuild.toolchain.marker import Marker, environment_folder, finished_marker
 from npukbuild.toolchain.platforms import host_platform
 from npukbuild.toolchain.process import Step, hash_file, run_step
 
@@ -153,10 +153,8 @@ def find_toolchain(
         return _existing(named, named_peano, lock)
     chosen = lock.choose(set_name)
     folder = environment_folder(chosen, host_platform().name)
-    marker = read_marker(folder)
-    if marker is None or marker.identity != chosen.identity(host_platform().name):
-        return None
-    return _pinned(folder, marker, lock)
+    marker = finished_marker(folder, chosen, host_platform().name)
+    return _pinned(folder, marker, lock) if marker is not None else None
 
 
 def missing_toolchain_message() -> str:

@@ -12,7 +12,7 @@ from npukbuild.errors import NpukbuildError, ToolchainMissingError
 from npukbuild.toolchain.build import build_xclbin
 from npukbuild.toolchain.checks import Check, failed, passed, warned
 from npukbuild.toolchain.discovery import Toolchain, find_toolchain, find_xclbinutil
-from npukbuild.toolchain.install import status
+from npukbuild.toolchain.installed import status
 from npukbuild.toolchain.objects import AIE_MACHINE, read_object
 from npukbuild.toolchain.peano import compile_kernel
 from npukbuild.toolchain.process import Step, check_outputs, run_step

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from npukbuild.errors import BusyError, DiskFullError, FolderError, InstallError, ToolchainMissingError
+from npukbuild.errors import DiskFullError, FolderError, InstallError, ToolchainMissingError
 from npukbuild.toolchain.discovery import locate_mlir_aie, locate_peano, probe_aiecc
-from npukbuild.toolchain.marker import MARKER_NAME, Marker, environment_folder, manifest_of, read_marker
-from npukbuild.toolchain.paths import toolchains_folder, wheelhouse_folder
-from npukbuild.toolchain.platforms import HostPlatform, host_platform
+from npukbuild.toolchain.installed import TEMPORARY, exclusive
+from npukbuild.toolchain.marker import (
+    MARKER_NAME,
+    Marker,
+    environment_folder,
+    finished_marker,
+    manifest_of,
+)
+from npukbuild.toolchain.paths import wheelhouse_folder
+from npukbuild.toolchain.platforms import HostPlatform, check_platform, host_platform
 from npukbuild.toolchain.uv import find_python, run_uv
 from npukbuild.toolchain.wheelhouse import check_space, fill_wheelhouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from npukbuild.toolchain.download import Patience
     from npukbuild.toolchain.lock import LockFile, Package, ToolchainSet
-
-_TEMPORARY = ".new-"
-_LOCK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,77 +39,6 @@ class Installed:
     folder: Path
     marker: Marker
     fresh: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetStatus:
-    """A set of the lock file on this machine.
-
-    Attributes:
-        state: ``installed``, ``missing``, ``damaged``, or why it cannot be installed here.
-    """
-
-    chosen: ToolchainSet
-    folder: Path
-    state: str
-    marker: Marker | None
-    is_default: bool
-    wheels_present: int
-    wheels: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for ``--json``."""
-        return {
-            "set": self.chosen.name,
-            "default": self.is_default,
-            "state": self.state,
-            "summary": self.chosen.summary,
-            "python": self.chosen.python,
-            "mlir_aie": self.chosen.version_of("mlir_aie"),
-            "llvm_aie": self.chosen.version_of("llvm_aie"),
-            "folder": str(self.folder),
-            "wheels": {"present": self.wheels_present, "needed": self.wheels},
-        }
-
-
-def check_platform(chosen: ToolchainSet, lock: LockFile, host: HostPlatform) -> None:
-    """Raise when the set cannot work on this machine.
-
-    Raises:
-        InstallError: The set is incomplete, has no wheels for the platform, needs a newer glibc, or pins a
-            Peano known to be bad.
-    """
-    if chosen.incomplete:
-        raise InstallError(
-            f"set {chosen.name} cannot be installed",
-            where=str(lock.path),
-            why=chosen.incomplete,
-            hint="npukbuild toolchain list shows the others",
-        )
-    facts = chosen.platforms.get(host.name)
-    if facts is None:
-        raise InstallError(
-            f"set {chosen.name} has no wheels for {host.name}",
-            why="it has them for " + ", ".join(chosen.platforms),
-            hint="build on one of those machines; simulation works everywhere",
-        )
-    if facts.glibc is not None:
-        needed = ".".join(map(str, facts.glibc))
-        if host.glibc is None:
-            raise InstallError(
-                "this machine's C library is not glibc",
-                why=f"the wheels need glibc {needed} or newer",
-                hint="use a container of Ubuntu 22.04 or newer",
-            )
-        if host.glibc < facts.glibc:
-            raise InstallError(
-                f"this machine's glibc is too old: {'.'.join(map(str, host.glibc))}",
-                why=f"the wheels need glibc {needed} or newer (Ubuntu 22.04, Debian 12)",
-                hint="use a newer distribution or a container of one",
-            )
-    for package in chosen.packages:
-        if package.name == "llvm_aie":
-            lock.refuse_bad_peano(package.version, where=f"{lock.path}, set {chosen.name}")
 
 
 def install(
@@ -145,64 +78,50 @@ def install(
     host = host_platform()
     check_platform(chosen, lock, host)
     folder = environment_folder(chosen, host.name)
-    already = _finished(folder, chosen, host)
-    if already is not None:
-        return Installed(folder=folder, marker=already, fresh=False)
-    with _exclusive(folder):
-        already = _finished(folder, chosen, host)
-        if already is not None:
-            return Installed(folder=folder, marker=already, fresh=False)
-        _clear_leftovers(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{folder.name}-", dir=folder.parent))
-        try:
-            marker = _build(
-                chosen,
-                host,
-                temporary,
-                lock=lock,
-                wheelhouse=wheelhouse,
-                offline=offline,
-                python=python,
-                may_download_python=may_download_python,
-                patience=patience,
-                say=say,
-                progress=progress,
-            )
-            _publish(temporary / "env", folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return Installed(folder=folder, marker=marker, fresh=True)
+    make = functools.partial(
+        _make,
+        chosen,
+        host,
+        lock=lock,
+        wheelhouse=wheelhouse,
+        offline=offline,
+        python=python,
+        may_download_python=may_download_python,
+        patience=patience,
+        say=say,
+        progress=progress,
+    )
+    marker = finished_marker(folder, chosen, host.name)
+    if marker is not None:
+        return Installed(folder=folder, marker=marker, fresh=False)
+    with exclusive(folder):
+        marker = finished_marker(folder, chosen, host.name)
+        if marker is not None:
+            return Installed(folder=folder, marker=marker, fresh=False)
+        return Installed(folder=folder, marker=_put_in_place(folder, make), fresh=True)
 
 
-def _finished(folder: Path, chosen: ToolchainSet, host: HostPlatform) -> Marker | None:
-    marker = read_marker(folder)
-    return marker if marker is not None and marker.identity == chosen.identity(host.name) else None
-
-
-@contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
+def _put_in_place(folder: Path, make: Callable[[Path], Marker]) -> Marker:
+    """Let ``make`` build beside ``folder``, and rename what it built; nothing else of it stays."""
+    _clear_leftovers(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{folder.name}-", dir=folder.parent))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=_LOCK_SECONDS)
-        with lock:
-            yield
-    except Timeout:
-        raise BusyError("another install of this set is running", where=str(folder)) from None
-    except PermissionError as error:
-        raise FolderError("the toolchain's folder cannot be written", where=str(folder.parent)) from error
+        marker = make(temporary)
+        _publish(temporary / "env", folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return marker
 
 
 def _clear_leftovers(folder: Path) -> None:
     """Remove what killed installs of this set left; the lock is held, so none is running."""
-    for leftover in folder.parent.glob(f"{_TEMPORARY}{folder.name}-*"):
+    for leftover in folder.parent.glob(f"{TEMPORARY}{folder.name}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if folder.exists():
         shutil.rmtree(folder)
 
 
-def _build(
+def _make(
     chosen: ToolchainSet,
     host: HostPlatform,
     temporary: Path,
@@ -335,68 +254,3 @@ def _publish(env: Path, folder: Path) -> None:
         raise FolderError(
             "the environment cannot be put in place", where=str(folder), why=error.strerror
         ) from error
-
-
-def status(lock: LockFile, *, thorough: bool = False) -> list[SetStatus]:
-    """Return every set of the lock file with its state on this machine.
-
-    Args:
-        lock: The lock file.
-        thorough: Hash every installed file and compare with the marker.
-    """
-    host = host_platform()
-    return [_status_of(chosen, lock, host, thorough=thorough) for chosen in lock.sets.values()]
-
-
-def _status_of(chosen: ToolchainSet, lock: LockFile, host: HostPlatform, *, thorough: bool) -> SetStatus:
-    folder = environment_folder(chosen, host.name)
-    marker = _finished(folder, chosen, host)
-    packages = chosen.packages_for(host.name)
-    try:
-        check_platform(chosen, lock, host)
-        state = "installed" if marker else "missing"
-    except InstallError as error:
-        state = (
-            f"not for this machine: {error.why or error.what}"
-            if not chosen.incomplete
-            else f"incomplete: {error.why}"
-        )
-    if marker is not None and thorough and manifest_of(folder) != marker.manifest:
-        state = "damaged"
-    return SetStatus(
-        chosen=chosen,
-        folder=folder,
-        state=state,
-        marker=marker,
-        is_default=chosen.name == lock.default,
-        wheels_present=sum((wheelhouse_folder() / p.filename).is_file() for p in packages),
-        wheels=len(packages),
-    )
-
-
-def remove(name: str) -> list[Path]:
-    """Remove every environment of set ``name``, also those of older lock files; the wheelhouse stays.
-
-    Raises:
-        ToolchainMissingError: None is installed.
-        FolderError: One cannot be removed.
-    """
-    gone = []
-    base = toolchains_folder()
-    for folder in sorted(base.glob(f"{name}-*")) if base.is_dir() else []:
-        if folder.name[:-17] != name or not folder.is_dir():
-            continue
-        with _exclusive(folder):
-            # Renamed first: half a removal must not look like an environment.
-            doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-removed-{os.getpid()}")
-            try:
-                folder.replace(doomed)
-                shutil.rmtree(doomed)
-            except OSError as error:
-                raise FolderError(
-                    "the environment cannot be removed", where=str(folder), why=error.strerror
-                ) from error
-        gone.append(folder)
-    if not gone:
-        raise ToolchainMissingError(f"no environment of set {name!r} is installed", where=str(base))
-    return gone

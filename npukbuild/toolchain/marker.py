@@ -58,6 +58,12 @@ def read_marker(folder: Path) -> Marker | None:
     return marker if marker.schema == MARKER_SCHEMA else None
 
 
+def finished_marker(folder: Path, chosen: ToolchainSet, platform: str) -> Marker | None:
+    """Return the marker of ``folder`` if it is the finished environment of this very set, else ``None``."""
+    marker = read_marker(folder)
+    return marker if marker is not None and marker.identity == chosen.identity(platform) else None
+
+
 def manifest_of(folder: Path) -> str:
     """Return the sha256 (hex) over every regular file below ``folder`` but the marker, by name and content.
 

@@ -21,10 +21,11 @@ from npukbuild.errors import DiskFullError, InstallError, LockFileError, Npukbui
 from npukbuild.toolchain import find_toolchain
 from npukbuild.toolchain import lock as lock_module
 from npukbuild.toolchain.download import Patience, download
-from npukbuild.toolchain.install import check_platform, install, status
+from npukbuild.toolchain.install import install
+from npukbuild.toolchain.installed import status
 from npukbuild.toolchain.lock import LockFile, read_lock
 from npukbuild.toolchain.marker import MARKER_NAME
-from npukbuild.toolchain.platforms import HostPlatform, host_platform
+from npukbuild.toolchain.platforms import HostPlatform, check_platform, host_platform
 from tests.standins.faulty_server import FaultyServer
 from tests.standins.wheels import PYTHON, Wheel, make_wheels, write_lock
 
