@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from npukbuild.cli.report import Progress, print_json
+from npukbuild.cli.report import Progress, explain_crashes, print_json
 from npukbuild.cli.smoke import find_artifact
 from npukbuild.errors import InputError
 
@@ -35,6 +35,7 @@ def bench(
     from npukbuild.smoke.timing import time_artifact
 
     before = _read(against) if against else {}
+    explain_crashes(as_json=as_json)
     rows: list[dict[str, Any]] = []
     for kernel in kernels:
         artifact = find_artifact(kernel, build_dir)

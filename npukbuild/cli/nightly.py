@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from npukbuild.cli.publish import DEFAULT_REGISTRY
-from npukbuild.cli.report import CHECK, Progress, show_error
+from npukbuild.cli.report import CHECK, Progress, explain_crashes, show_error
 from npukbuild.errors import BuildFailedError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def nightly(
     report = _build(kernels, build)
     options = NightOptions(device, iterations, warmup, channel, runner_python)
     rows = []
+    explain_crashes(as_json=as_json)
     with Progress() as progress:
         for number, result in enumerate(report.results, start=1):
             progress(f"checking {number} of {len(report.results)}: {result.kernel.group}")

@@ -14,7 +14,7 @@ import click
 from npukbuild.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, DiskFullError, NpukbuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 CHECK = "npukbuild.smoke.kernel_check:check_on_simulator"
@@ -87,6 +87,24 @@ def show_error(error: NpukbuildError, *, as_json: bool) -> None:
     if use_colour(sys.stderr):
         lines[0] = click.style("error:", fg="red", bold=True) + lines[0][len("error:") :]
     click.echo("\n".join(lines), err=True, color=use_colour(sys.stderr) or None)
+
+
+def explain_crashes(*, as_json: bool, before: Callable[[], None] = lambda: None) -> None:
+    """Let a crash inside a core function end this command with an error that names the function.
+
+    Args:
+        as_json: Whether ``--json`` was given.
+        before: Removes what would be left behind; called before the error is shown.
+    """
+    from npukbuild.simulator.crash import report_crashes
+
+    def crashed(found: NpukbuildError) -> None:
+        before()
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            sys.stderr.write("\r\x1b[K")
+        show_error(found, as_json=as_json)
+
+    report_crashes(crashed)
 
 
 def run_guarded(command: click.Command, argv: Sequence[str] | None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npukbuild.cli.report import Progress, print_json
+from npukbuild.cli.report import Progress, explain_crashes, print_json
 from npukbuild.errors import RequestError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(folder: Path, inputs: tuple[Path, ...], output: Path, keep_bf16: bool, a
     from npukbuild.smoke.artifact import open_artifact
 
     artifact = open_artifact(folder)
-    report = _run(artifact, inputs, output, keep_bf16)
+    report = _run(artifact, inputs, output, keep_bf16, as_json)
     if as_json:
         print_json(report)
         return
@@ -41,7 +41,9 @@ def run(folder: Path, inputs: tuple[Path, ...], output: Path, keep_bf16: bool, a
     click.echo(f"ran on the simulator, {report['simulated_us']:,.1f} us per call simulated", err=True)
 
 
-def _run(artifact: ArtifactFolder, paths: tuple[Path, ...], output: Path, keep_bf16: bool) -> dict[str, Any]:
+def _run(
+    artifact: ArtifactFolder, paths: tuple[Path, ...], output: Path, keep_bf16: bool, as_json: bool
+) -> dict[str, Any]:
     import numpy as np
 
     from npukbuild.smoke.arrays import convert, load_array, save_array
@@ -67,6 +69,7 @@ def _run(artifact: ArtifactFolder, paths: tuple[Path, ...], output: Path, keep_b
     with Progress() as progress:
         progress("loading the design and compiling the kernel for the host")
         loaded = load_on_simulator(artifact)
+        explain_crashes(as_json=as_json)
         progress("running on the simulator")
         microseconds = loaded.call([buffers[argument.name] for argument in arguments])
     (result_argument,) = (argument for argument in arguments if argument.direction != "in")

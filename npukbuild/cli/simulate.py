@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npukbuild.cli.report import Progress, print_json, show_error
+from npukbuild.cli.report import Progress, explain_crashes, print_json
 from npukbuild.errors import FolderError, InputError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from npukbuild.errors import SimulationFault
     from npukbuild.ir.design import Array, Design
     from npukbuild.simulator import RunResult
 
@@ -69,15 +68,9 @@ def simulate(
     if functional and (trace or timeline):
         raise RequestError("--functional has no times to show", hint="drop it, or --trace and --timeline")
     from npukbuild.simulator import Simulator
-    from npukbuild.simulator.crash import report_crashes
 
     with Progress(quiet=as_json) as progress, tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
-
-        def crashed(found: SimulationFault) -> None:
-            shutil.rmtree(folder, ignore_errors=True)
-            show_error(found, as_json=as_json)
-
-        report_crashes(crashed)
+        explain_crashes(as_json=as_json, before=lambda: shutil.rmtree(folder, ignore_errors=True))
         progress(f"reading {design}")
         loaded = _load(design, device)
         chosen = _sequence(loaded, sequence)

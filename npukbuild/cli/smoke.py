@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from npukbuild.cli.report import Progress, print_json
+from npukbuild.cli.report import Progress, explain_crashes, print_json
 from npukbuild.errors import CheckFailedError, FolderError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def smoke(
     from npukbuild.smoke.smoke import smoke as run_smoke
 
     artifact = find_artifact(kernel, build_dir)
+    explain_crashes(as_json=as_json)
     with Progress() as progress:
         result = run_smoke(
             artifact, device=device, iterations=iterations, warmup=warmup, runner_python=runner_python,

@@ -26,6 +26,9 @@ PRELOAD = {
 }
 """What a worker imports once for all runs of a step."""
 
+RUNS_KERNELS = ("simulate",)
+"""Steps that call compiled core functions, whose crash must be told as what it is."""
+
 DEPENDS = "depends"
 
 

@@ -168,7 +168,14 @@ def _call(request: dict[str, Any], error_pipe: int) -> int:
     signal.signal(signal.SIGTERM, stop)
     module, _, name = request["call"].partition(":")
     try:
-        getattr(importlib.import_module(module), name)(request["parameters"])
+        step = importlib.import_module(module)
+        if name in getattr(step, "RUNS_KERNELS", ()):
+            from npukbuild.simulator.crash import report_crashes
+
+            report_crashes(
+                lambda found: _report(error_pipe, {"class": type(found).__name__, **found.as_dict()})
+            )
+        getattr(step, name)(request["parameters"])
     except NpukbuildError as error:
         _report(error_pipe, {"class": type(error).__name__, **error.as_dict()})
         return error.exit_code

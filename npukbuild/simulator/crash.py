@@ -2,7 +2,7 @@
 
 A crash (a wild pointer, a division by zero, a stack that ran out) cannot be returned from: the thread stands
 in the middle of compiled code. So the handler reports and leaves. It belongs to a process that owns itself,
-the command line; the library never installs it.
+the command line or an action of a build; the library never installs it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def watch(running: list[Any]) -> None:
         running: One item, None or (name, tile, place), kept up to date by the calls.
     """
     _here.running = running
-    if _kept:
+    if _kept and not hasattr(_here, "stack"):
         memory = ctypes.create_string_buffer(_STACK_BYTES)
         _here.stack = memory
         stack = _Stack(ctypes.addressof(memory), 0, _STACK_BYTES)
@@ -70,19 +70,22 @@ def watch(running: list[Any]) -> None:
 def report_crashes(show: Callable[[SimulationFault], None]) -> None:
     """From now on, end the process with a report when a core function crashes.
 
-    Other crashes end it as they always did. Does nothing where the system's structures are not known.
+    Other crashes end it as they always did. Only the first call counts. Does nothing where the system's
+    structures are not known.
 
     Args:
         show: Prints the fault.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or ctypes.sizeof(ctypes.c_void_p) != 8:
         return
+    libc = ctypes.CDLL(None)
 
     def crashed(number: int) -> None:
         running = getattr(_here, "running", [None])[0]
         if running is None:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            # Python's own signal.signal works in the main thread alone, and this may be any.
+            libc.sigaction(number, ctypes.byref(before[number]), None)
+            signal.pthread_kill(threading.get_ident(), number)
             return
         name, tile, loc = running
         found = fault(
@@ -98,7 +101,10 @@ def report_crashes(show: Callable[[SimulationFault], None]) -> None:
         finally:
             os._exit(found.exit_code)
 
+    if _kept:
+        return
     action = _Action(_HANDLER(crashed), (ctypes.c_ulong * 16)(), _SA_ONSTACK, None)
-    _kept[:] = [action]
-    for number in _WHY:
-        ctypes.CDLL(None).sigaction(int(number), ctypes.byref(action), None)
+    before = {int(number): _Action() for number in _WHY}
+    _kept[:] = [action, before]
+    for number, old in before.items():
+        libc.sigaction(number, ctypes.byref(action), ctypes.byref(old))

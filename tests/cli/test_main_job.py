@@ -214,6 +214,26 @@ def test_a_broken_kernel_turns_the_check_red(program: Program, tmp_path: Path) -
     assert (program.folder / f"{FOLDER}.failed" / "verdict.json").exists()
 
 
+def test_a_kernel_that_crashes_is_named_and_the_build_goes_on(program: Program, tmp_path: Path) -> None:
+    program.environment["NPUKBUILD_DATA_DIR"] = str(_broken_copy(tmp_path, "kernels_src", _crash_kernel))
+    outcome = program(*MAIN, "--json")
+    assert outcome.code == 9, outcome.err
+    said = json.loads(outcome.out)
+    assert said["what"].startswith("core function ")
+    assert said["what"].endswith("crashed (SIGSEGV)")
+    assert "design.mlir (npu1):" in said["where"]
+    assert "wild pointer" in said["why"]
+    assert not (program.folder / FOLDER).exists()
+
+
+def _crash_kernel(sources: Path) -> None:
+    path = sources / "matmul.hpp"
+    text = path.read_text()
+    start = "inline void store_tile(Out *__restrict at, const Tile &tile, int shift = 0) {\n"
+    assert start in text
+    path.write_text(text.replace(start, f"{start}  *(volatile int *)8 = 1;\n"))
+
+
 def _broken_copy(folder: Path, which: str, breaker: object) -> Path:
     root = Path(__file__).parents[2]
     place = folder / "data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,51 @@ def test_a_core_function_that_crashes_is_named_instead_of_ending_the_command_by_
     assert done.returncode == 9, done.stderr
     assert json.loads(done.stdout)["what"] == f"core function crash on core (0,2) crashed ({signal})"
     assert not (folder / "y.npy").exists()
+
+
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_a_crash_outside_of_core_functions_ends_the_process_by_its_signal(thread: str) -> None:
+    crash = "lambda: ctypes.string_at(8)"
+    if thread == "other":
+        crash = f"(lambda: [t := threading.Thread(target={crash}), t.start(), t.join()])"
+    program = (
+        "import ctypes, threading\n"
+        "from npukbuild.cli.report import explain_crashes\n"
+        f"explain_crashes(as_json=False)\n({crash})()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stdout + done.stderr == ""
+
+
+CASCADE = one_core(
+    "func.call @take(%y) : (memref<64xi32>) -> ()",
+    fifos="""%two = aie.tile(0, 3)
+    aie.objectfifo @x(%shim, {%core}, 2 : i32) : !aie.objectfifo<memref<64xi32>>
+    aie.objectfifo @y(%core, {%shim}, 2 : i32) : !aie.objectfifo<memref<64xi32>>""",
+    extra="""func.func private @give(memref<16xi32>)
+    func.func private @take(memref<64xi32>)
+    aie.cascade_flow(%two, %core)
+    %b = aie.buffer(%two) {sym_name = "b"} : memref<16xi32> = dense<1>
+    %c2 = aie.core(%two) {
+      func.call @give(%b) : (memref<16xi32>) -> ()
+      aie.end
+    }""",
+)
+
+
+def test_a_crash_in_a_function_that_uses_the_cascade_is_named_too(folder: Path) -> None:
+    (folder / "cascade.mlir").write_text(CASCADE)
+    (folder / "cascade.cc").write_text(
+        "#include <aie_api/aie.hpp>\n"
+        'extern "C" void give(int *x) { put_mcd(aie::load_v<16>(x)); }\n'
+        'extern "C" void take(int *y) { aie::store_v(y, get_scd_v16int32()); *(volatile int *)8 = 1; }\n'
+    )
+    words = ["cascade.mlir", "--kernels", "cascade.cc", "--in", "X=x.npy", "--out", "Y=y.npy", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "npukbuild", "simulate", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 9, done.stderr
+    assert json.loads(done.stdout)["what"] == "core function take on core (0,2) crashed (SIGSEGV)"

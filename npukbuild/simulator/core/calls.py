@@ -17,6 +17,7 @@ from npukbuild.ir.design import Array
 from npukbuild.simulator.core.refs import Ref, check_dma, not_held
 from npukbuild.simulator.core.scalars import bf16_bits
 from npukbuild.simulator.core.statics import StaticData
+from npukbuild.simulator.crash import watch
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.memory import GUARD_PATTERN, POISON, POISON_SECOND
 
@@ -129,11 +130,22 @@ class CoreCalls:
         blocks, halves = places
         turns = self.turns
         assert turns is not None
+        here, running = (function.name, self.tile, loc), self.findings.running
 
         def call(*values: Any) -> Generator[Any, None, Any]:
             refs, passed = self._prepare(values, blocks, halves, loc)
             answer: list[Any] = []
-            yield from turns.call(lambda: answer.append(entry(*passed)))
+
+            def job() -> None:
+                watch(running)
+                answer.append(entry(*passed))
+
+            running[0] = here
+            for wait in turns.call(job):
+                running[0] = None  # others run while it waits
+                yield wait
+                running[0] = here
+            running[0] = None
             for ref in refs:
                 if bytes(ref.memory.before) != GUARD_PATTERN or bytes(ref.memory.after) != GUARD_PATTERN:
                     raise overrun(function, refs, loc)
