@@ -97,6 +97,19 @@ def test_arithmetic(op: str, reference: Any) -> None:
     assert (run(one_core(each(op))) == wrap(reference(X.astype(np.int64)))).all()
 
 
+@pytest.mark.parametrize("bound", ["4294967295", "9223372036854775807"])
+def test_index_is_64_bits_wide_so_the_usual_spellings_of_forever_do_not_wrap_to_minus_one(bound: str) -> None:
+    text = one_core(
+        core=PASS.replace("2147483640", bound).replace("BODY", each("%r = arith.addi %v, %v : i32"))
+    )
+    assert (run(text) == 2 * X).all()
+    code = f"""%b = arith.constant {bound} : index
+        %j = arith.index_cast %v : i32 to index
+        %t = arith.cmpi slt, %j, %b : index
+        %r = arith.extui %t : i1 to i32"""
+    assert (run(one_core(each(code))) == 1).all()
+
+
 @pytest.mark.parametrize(
     ("code", "reference"),
     [

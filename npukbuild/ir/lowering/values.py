@@ -32,7 +32,7 @@ def array_of(kind: Attribute | None) -> Array:
     if any(size < 0 for size in shape):
         raise ValueError(f"{kind} has a dynamic shape")
     element = str(kind.get_element_type())
-    element = {"si8": "i8", "si16": "i16", "si32": "i32", "index": "i32"}.get(element, element)
+    element = {"si8": "i8", "si16": "i16", "si32": "i32", "index": "i64"}.get(element, element)
     if element not in ELEMENT_BYTES:
         raise ValueError(f"elements of type {element} are not supported")
     return Array(element, shape)

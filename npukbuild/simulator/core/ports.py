@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import TileId
     from npukbuild.simulator.agenda import Agenda, Callback
 
-_FORMS = {"i32": "<i", "f32": "<f", "i16": "<hxx", "i8": "<bxxx", "i64": "<q", "index": "<i"}
+_FORMS = {"i32": "<i", "f32": "<f", "i16": "<hxx", "i8": "<bxxx", "i64": "<q", "index": "<q"}
 _WORD = 4
 
 

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INDEX_BITS = 32
-"""Cores have 32-bit addresses and ``index``."""
+INDEX_BITS = 64
+"""``index`` becomes a 64-bit integer in a core's code (MLIR's default, which mlir-aie keeps).
+
+Loops to 0xFFFFFFFF and to the largest 64-bit number, which designs write for "forever", depend on it.
+"""
 
 _CMPI = ("==", "!=", "<", "<=", ">", ">=", "<", "<=", ">", ">=")
 _UNSIGNED_FROM = 6
@@ -147,7 +150,7 @@ def compare_floats(predicate: int | str, a: str, b: str) -> str:
 
 
 def bits_of(kind: str) -> int:
-    """Return the width of an integer type (``index`` is 32 bits on a core)."""
+    """Return the width of an integer type (``index``: :data:`INDEX_BITS`)."""
     return INDEX_BITS if kind == "index" else int(kind.lstrip("usi"))
 
 
