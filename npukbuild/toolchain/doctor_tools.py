@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from npukbuild.errors import NpukbuildError, ToolchainMissingError
 from npukbuild.toolchain.build import build_xclbin
 from npukbuild.toolchain.checks import Check, failed, passed, warned
-from npukbuild.toolchain.discovery import Toolchain, find_toolchain, find_xclbinutil
+from npukbuild.toolchain.discovery import Toolchain, find_toolchain
 from npukbuild.toolchain.installed import status
+from npukbuild.toolchain.locate import find_xclbinutil
 from npukbuild.toolchain.objects import AIE_MACHINE, read_object
 from npukbuild.toolchain.peano import compile_kernel
 from npukbuild.toolchain.process import Step, check_outputs, run_step

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npukbuild.errors import DiskFullError, FolderError, InstallError, ToolchainMissingError
-from npukbuild.toolchain.discovery import locate_mlir_aie, locate_peano, probe_aiecc
 from npukbuild.toolchain.installed import TEMPORARY, exclusive
+from npukbuild.toolchain.locate import locate_mlir_aie, locate_peano
 from npukbuild.toolchain.marker import (
     MARKER_NAME,
     Marker,
@@ -22,6 +22,7 @@ from npukbuild.toolchain.marker import (
 )
 from npukbuild.toolchain.paths import wheelhouse_folder
 from npukbuild.toolchain.platforms import HostPlatform, check_platform, host_platform
+from npukbuild.toolchain.probe import probe_aiecc
 from npukbuild.toolchain.uv import find_python, run_uv
 from npukbuild.toolchain.wheelhouse import check_space, fill_wheelhouse
 

@@ -47,7 +47,7 @@ def _machine_without_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setattr("npukbuild.toolchain.environment.SYSTEM_PATH", (str(empty),))
-    monkeypatch.setattr("npukbuild.toolchain.discovery.XRT_BIN", empty)
+    monkeypatch.setattr("npukbuild.toolchain.locate.XRT_BIN", empty)
     monkeypatch.setenv("NPUKBUILD_HOME", str(tmp_path / "home"))
     for name in ("NPUKBUILD_XCLBINUTIL", "NPUKBUILD_MLIR_AIE", "NPUKBUILD_PEANO"):
         monkeypatch.delenv(name, raising=False)
@@ -614,14 +614,14 @@ def test_identity_follows_content_not_place(tmp_path: Path) -> None:
         found.aiecc.chmod(0o755)
     xclbinutil = make_xclbinutil(tmp_path / "xclbinutil")
     assert xclbinutil.is_file()
-    from npukbuild.toolchain.discovery import _identity
+    from npukbuild.toolchain.identity import identity_of
 
-    _identity.cache_clear()
+    identity_of.cache_clear()
     same = find_toolchain(first.mlir_aie), find_toolchain(second.mlir_aie)
     assert same[0] is not None
     assert same[1] is not None
     assert same[0].identity == same[1].identity
-    _identity.cache_clear()
+    identity_of.cache_clear()
     header = second.include / "aie_api" / "aie.hpp"
     stamp = header.stat().st_mtime_ns
     header.write_text("#pragma  nce\n")  # the same size and date
