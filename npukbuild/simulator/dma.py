@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npukbuild.simulator.descriptors import contiguous
 from npukbuild.simulator.faults import at, fault
 from npukbuild.simulator.memory import poison_words
 from npukbuild.simulator.streams import no_route
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from npukbuild.simulator.findings import Findings
     from npukbuild.simulator.streams import Stream
     from npukbuild.simulator.timing import EventTiming
+
+_WORD = 4
+_PACKET_ID = 0x1F
+"""Bits 4..0 of a header word (AM020, stream switch, packet header)."""
 
 
 class DmaChannel:
@@ -191,11 +196,25 @@ class DmaChannel:
         if not bd.memory.clean:
             self._check_poison(bd)
         self.packet_id = bd.packet[1] if bd.packet is not None else None
+        if bd.packet is None and self.streams and all(stream.packet is not None for stream in self.streams):
+            self._header_from_data(bd)
         for stream in self.streams:
             if stream.packet == self.packet_id:
                 stream.pump()
                 return
         raise no_route(self.name, self.packet_id, bd.descriptor.loc)
+
+    def _header_from_data(self, bd: Bd) -> None:
+        """Take the first word for the packet header, as a packet-switched port does with plain data.
+
+        So a design forwards packets whose header a flow with ``keep_pkt_header`` has left in memory.
+        """
+        if bd.size <= _WORD:
+            return
+        word = int.from_bytes(contiguous(bd.read(0, _WORD)).tobytes(), "little")
+        self.packet_id = word & _PACKET_ID
+        self.moved = _WORD
+        self.left = bd.size - _WORD
 
     def complete(self) -> None:
         """Finish the descriptor: give its locks back, go on with the chain, the repeats or the next task."""
@@ -273,7 +292,9 @@ class DmaChannel:
     def header(self) -> int:
         """Return the packet header word (id in bits 4..0, type in bits 14..12, parity left out)."""
         assert self.bd is not None
-        kind, ident = self.bd.packet or (0, 0)
+        if self.bd.packet is None:
+            return int.from_bytes(contiguous(self.bd.read(0, _WORD)).tobytes(), "little")
+        kind, ident = self.bd.packet
         return ident | kind << 12 | self.tile.row << 16 | self.tile.column << 21
 
     # Checks --------------------------------------------------------------------------------------------

@@ -131,6 +131,82 @@ def test_a_packet_id_without_a_flow_is_named() -> None:
         run(text)
 
 
+FORWARD = """module { aie.device(npu1_1col) {
+  %shim = aie.tile(0, 0)
+  %mem = aie.tile(0, 1)
+  %one = aie.tile(0, 2)
+  %two = aie.tile(0, 3)
+  aie.packet_flow(1) {
+    aie.packet_source<%shim, DMA : 0>
+    aie.packet_dest<%mem, DMA : 0>
+  } {keep_pkt_header = true}
+  aie.packet_flow(2) {
+    aie.packet_source<%shim, DMA : 0>
+    aie.packet_dest<%mem, DMA : 0>
+  } {keep_pkt_header = true}
+  aie.packet_flow(1) { aie.packet_source<%mem, DMA : 0> aie.packet_dest<%one, DMA : 0> }
+  aie.packet_flow(2) { aie.packet_source<%mem, DMA : 0> aie.packet_dest<%two, DMA : 0> }
+  aie.flow(%one, DMA : 0, %shim, DMA : 0)
+  aie.flow(%two, DMA : 0, %shim, DMA : 1)
+  aie.shim_dma_allocation @x (%shim, MM2S, 0)
+  aie.shim_dma_allocation @y (%shim, S2MM, 0)
+  aie.shim_dma_allocation @z (%shim, S2MM, 1)
+  %held = aie.buffer(%mem) {sym_name = "held"} : memref<65xi32>
+  %hp = aie.lock(%mem, 0) {init = 1 : i32, sym_name = "hp"}
+  %hc = aie.lock(%mem, 1) {init = 0 : i32, sym_name = "hc"}
+  %md = aie.memtile_dma(%mem) {
+    %0 = aie.dma(S2MM, 0) [{
+      aie.use_lock(%hp, AcquireGreaterEqual, 1)
+      aie.dma_bd(%held : memref<65xi32>)
+      aie.use_lock(%hc, Release, 1)
+    }]
+    %1 = aie.dma(MM2S, 0) [{
+      aie.use_lock(%hc, AcquireGreaterEqual, 1)
+      aie.dma_bd(%held : memref<65xi32>)
+      aie.use_lock(%hp, Release, 1)
+    }]
+    aie.end
+  }
+  PASS
+  aie.runtime_sequence @sequence(%X: memref<256xi32>, %Y: memref<256xi32>) {
+    aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,64][0,0,0,1], packet = <pkt_id = 2, pkt_type = 0>)
+      {id = 0 : i64, metadata = @x} : memref<256xi32>
+    aiex.npu.dma_memcpy_nd(%X[0,0,0,64][1,1,1,64][0,0,0,1], packet = <pkt_id = 1, pkt_type = 0>)
+      {id = 1 : i64, metadata = @x} : memref<256xi32>
+    aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,64][0,0,0,1]) {id = 2 : i64, metadata = @y} : memref<256xi32>
+    aiex.npu.dma_memcpy_nd(%Y[0,0,0,64][1,1,1,64][0,0,0,1]) {id = 3 : i64, metadata = @z} : memref<256xi32>
+    aiex.npu.dma_wait {symbol = @y}
+    aiex.npu.dma_wait {symbol = @z}
+  }
+} }
+"""
+FORWARD_CORE = """%b{i} = aie.buffer(%{tile}) {{sym_name = "b{i}"}} : memref<64xi32>
+  %p{i} = aie.lock(%{tile}, 0) {{init = 1 : i32, sym_name = "p{i}"}}
+  %c{i} = aie.lock(%{tile}, 1) {{init = 0 : i32, sym_name = "c{i}"}}
+  %m{i} = aie.mem(%{tile}) {{
+    %0 = aie.dma(S2MM, 0) [{{
+      aie.use_lock(%p{i}, AcquireGreaterEqual, 1)
+      aie.dma_bd(%b{i} : memref<64xi32>)
+      aie.use_lock(%c{i}, Release, 1)
+    }}]
+    %1 = aie.dma(MM2S, 0) [{{
+      aie.use_lock(%c{i}, AcquireGreaterEqual, 1)
+      aie.dma_bd(%b{i} : memref<64xi32>)
+      aie.use_lock(%p{i}, Release, 1)
+    }}]
+    aie.end
+  }}
+  """
+
+
+@BOTH
+def test_a_kept_packet_header_routes_the_data_when_they_are_sent_on(timed: bool) -> None:
+    cores = FORWARD_CORE.format(i=1, tile="one") + FORWARD_CORE.format(i=2, tile="two")
+    got = run(FORWARD.replace("PASS", cores), timed)
+    assert (got[:64] == X[64:128]).all()
+    assert (got[64:128] == X[:64]).all()
+
+
 @BOTH
 @pytest.mark.parametrize("consumers", [1, 3])
 def test_distribute_and_join(timed: bool, consumers: int) -> None:
