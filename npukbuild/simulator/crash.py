@@ -31,6 +31,9 @@ _WHY = {
 }
 _SA_ONSTACK = 0x08000000
 _STACK_BYTES = 1 << 20
+_MOST_SECONDS = 10
+"""How long a report may take before the process ends without it: a crash may have left a lock taken."""
+
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 _here = threading.local()
 _kept: list[Any] = []
@@ -81,12 +84,15 @@ def report_crashes(show: Callable[[SimulationFault], None]) -> None:
     libc = ctypes.CDLL(None)
 
     def crashed(number: int) -> None:
+        # Whatever fails from here on, in a heap that the function has ruined say, ends the process. Python's
+        # own signal.signal works in the main thread alone, and this may be any.
+        for one, old in before.items():
+            libc.sigaction(one, ctypes.byref(old), None)
         running = getattr(_here, "running", [None])[0]
         if running is None:
-            # Python's own signal.signal works in the main thread alone, and this may be any.
-            libc.sigaction(number, ctypes.byref(before[number]), None)
             signal.pthread_kill(threading.get_ident(), number)
             return
+        libc.alarm(_MOST_SECONDS)
         name, tile, loc = running
         found = fault(
             f"core function {name} on core {tile} crashed ({signal.Signals(number).name})",

@@ -198,6 +198,24 @@ CASCADE = one_core(
 )
 
 
+def test_a_function_that_ruins_the_heap_ends_the_command(folder: Path) -> None:
+    kind = "(memref<64xi32>, memref<64xi32>)"
+    text = one_core(f"func.call @ruin(%x, %y) : {kind} -> ()", extra=f"func.func private @ruin{kind}")
+    (folder / "ruin.mlir").write_text(text)
+    (folder / "ruin.cc").write_text(
+        '#include <cstdlib>\nextern "C" void ruin(int *x, int *y) {\n'
+        "  volatile long *p = (volatile long *)malloc(32);\n"
+        "  for (int i = -4; i < 4000; i++) p[i] = 0x4141414141414141;\n"
+        "  free((void *)p);\n}\n"
+    )
+    words = ["ruin.mlir", "--kernels", "ruin.cc", "--in", "X=x.npy", "--out", "Y=y.npy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "npukbuild", "simulate", *words], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode in (9, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGALRM)
+    assert not (folder / "y.npy").exists()
+
+
 def test_a_crash_in_a_function_that_uses_the_cascade_is_named_too(folder: Path) -> None:
     (folder / "cascade.mlir").write_text(CASCADE)
     (folder / "cascade.cc").write_text(
@@ -207,7 +225,8 @@ def test_a_crash_in_a_function_that_uses_the_cascade_is_named_too(folder: Path) 
     )
     words = ["cascade.mlir", "--kernels", "cascade.cc", "--in", "X=x.npy", "--out", "Y=y.npy", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "npukbuild", "simulate", *words], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "npukbuild", "simulate", *words],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 9, done.stderr
     assert json.loads(done.stdout)["what"] == "core function take on core (0,2) crashed (SIGSEGV)"
