@@ -55,3 +55,28 @@ def bf16_bits(single: float, mode: str) -> int:
     if scaled >= Fraction(2) ** 128:
         return (bits >> 31 << 15) | 0x7F80
     return (bits >> 31 << 15) | int(np.float32(float(scaled)).view(np.uint32)) >> 16
+
+
+def to_blocks(values: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Exponents and mantissas of block floating point whose blocks are the rows of ``values``.
+
+    Args:
+        values: Any shape; the last axis is one block.
+        mode: ``floor``, ``ceil``, ``symmetric_floor`` (towards zero) or ``conv_even``.
+
+    Returns:
+        Biased exponents without the last axis and mantissas of the shape of ``values``.
+    """
+    whole = {"floor": np.floor, "ceil": np.ceil, "symmetric_floor": np.trunc, "conv_even": np.rint}[mode]
+    largest = np.abs(values).max(axis=-1, keepdims=True)
+    exponent = np.where(largest == 0, 0, np.frexp(largest)[1] + 126)
+    mantissa = whole(values / 2.0 ** (exponent - 133))
+    out_of_range = ((mantissa > 127) | (mantissa < -128)).any(axis=-1, keepdims=True)
+    exponent = exponent + out_of_range
+    return exponent[..., 0], whole(values / 2.0 ** (exponent - 133))
+
+
+def blocks_to_values(exponent: np.ndarray, mantissa: np.ndarray) -> np.ndarray:
+    """What block floating point stands for."""
+    values: np.ndarray = mantissa * 2.0 ** (exponent[..., None] - 133)
+    return values

@@ -9,6 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tests.hostapi.models import blocks_to_values, to_blocks
+
 if TYPE_CHECKING:
     from tests.hostapi.tools import Check, Load
 
@@ -205,6 +207,7 @@ def test_denormals_are_zero_in_the_float_path(load: Load) -> None:
 
 EMULATED = """#include <aie_api/aie.hpp>
 extern "C" void block(const bfloat16 *a, const bfloat16 *b, float *c) {
+  BODY
   aie::mmul<8, 8, 8, bfloat16, bfloat16, accfloat> m;
   m.mul(aie::load_v<64>(a), aie::load_v<64>(b));
   aie::store_v(c, m.to_accum().extract<32>(0).to_vector<float>());
@@ -213,24 +216,21 @@ extern "C" void block(const bfloat16 *a, const bfloat16 *b, float *c) {
 """
 
 
-def block_floating(x: np.ndarray) -> np.ndarray:
-    """Rows of 8 as 8-bit mantissas under the exponent of the row's largest element."""
-    exponent = np.floor(np.log2(np.abs(x).max(axis=1, keepdims=True)))
-    unit = 2.0 ** (exponent - 6)
-    mantissa: np.ndarray = np.minimum(np.rint(x / unit), 127) * unit
-    return mantissa
-
-
-def test_block_floating_emulation_on_aie2p(load: Load) -> None:
+@pytest.mark.parametrize("mode", ["floor", "conv_even"])
+def test_block_floating_emulation_on_aie2p(load: Load, mode: str) -> None:
     generator = np.random.default_rng(2)
     a = generator.normal(size=(8, 8)).astype(ml_dtypes.bfloat16)
     b = generator.normal(size=(8, 8)).astype(ml_dtypes.bfloat16)
     plain, emulated = np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)
-    load(EMULATED, "aie2p").call("block", a, b, plain)
-    load(EMULATED, "aie2p", ["AIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16"]).call("block", a, b, emulated)
+    source = EMULATED.replace(
+        "BODY", f"aie::set_rounding(aie::rounding_mode::{mode});" if mode != "floor" else ""
+    )
+    load(source, "aie2p").call("block", a, b, plain)
+    load(source, "aie2p", ["AIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16"]).call("block", a, b, emulated)
     x, y = a.astype(np.float64), b.astype(np.float64)
     np.testing.assert_allclose(plain, x @ y, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(emulated, block_floating(x) @ block_floating(y.T).T, rtol=1e-5, atol=1e-6)
+    expected = blocks_to_values(*to_blocks(x, mode)) @ blocks_to_values(*to_blocks(y.T, mode)).T
+    np.testing.assert_allclose(emulated, expected, rtol=1e-5, atol=1e-6)
     assert np.abs(emulated - x @ y).max() > 1e-3, "the mantissas have lost bits"
 
 

@@ -37,3 +37,4 @@
 #include "host/operators.hpp"
 #include "host/intrinsics.hpp"
 #include "host/shuffle.hpp"
+#include "host/block_vector.hpp"

@@ -55,6 +55,10 @@ public:
         from_vector(v);
         return *this;
     }
+    template <BlockType T>
+    NPUK_INLINE explicit accum(const block_vector<T, Elems> &v, int shift = 0) {
+        from_vector(v, shift);
+    }
 
     NPUK_INLINE const lanes_type &lanes() const { return lanes_; }
 
@@ -65,6 +69,7 @@ public:
     }
 
     // Shift right, round and saturate as the control registers say; a float accumulator ignores the shift.
+    // 32-bit integer lanes take and give floating-point vectors by their bits: one register holds either.
     template <ElemBaseType T>
     NPUK_INLINE vector<T, Elems> to_vector(int shift = 0) const {
         return to_vector_sign<T>(detail::is_signed_v<T>, shift);
@@ -76,10 +81,10 @@ public:
     }
     template <ElemBaseType T>
     NPUK_INLINE vector<T, Elems> to_vector_sign(bool v_sign, int shift = 0) const {
-        static_assert(detail::is_floating_point_v<T> == is_floating_point(),
-                      "a float accumulator gives float or bfloat16, an integer accumulator integers");
-        if constexpr (std::is_same_v<T, float>) return lanes_;
-        else if constexpr (std::is_same_v<T, bfloat16>) return npuk::narrow_bf16(lanes_, npuk::control.rounding);
+        static_assert(detail::is_floating_point_v<T> || !is_floating_point(), "a float accumulator gives float or bfloat16");
+        static_assert(!detail::is_floating_point_v<T> || accum_bits() == 32, "64-bit accumulators give integers");
+        if constexpr (std::is_same_v<T, float>) return npuk::bitcast<float>(lanes_);
+        else if constexpr (std::is_same_v<T, bfloat16>) return npuk::narrow_bf16(npuk::bitcast<float>(lanes_), npuk::control.rounding);
         else {
             constexpr unsigned bits = detail::type_bits_v<T>;
             using lane = npuk::lane_t<T>;
@@ -101,10 +106,10 @@ public:
     }
     template <ElemBaseType T>
     NPUK_INLINE void from_vector_sign(const vector<T, Elems> &v, bool v_sign, int shift = 0) {
-        static_assert(detail::is_floating_point_v<T> == is_floating_point(),
-                      "a float accumulator takes float or bfloat16, an integer accumulator integers");
-        if constexpr (std::is_same_v<T, float>) lanes_ = v.lanes();
-        else if constexpr (std::is_same_v<T, bfloat16>) lanes_ = npuk::widen_bf16(v.lanes());
+        static_assert(detail::is_floating_point_v<T> || !is_floating_point(), "a float accumulator takes float or bfloat16");
+        static_assert(!detail::is_floating_point_v<T> || accum_bits() == 32, "64-bit accumulators take integers");
+        if constexpr (std::is_same_v<T, float>) lanes_ = npuk::bitcast<lane_type>(v.lanes());
+        else if constexpr (std::is_same_v<T, bfloat16>) lanes_ = npuk::bitcast<lane_type>(npuk::widen_bf16(v.lanes()));
         else {
             using lane = npuk::lane_t<T>;
             if (v_sign) lanes_ = npuk::convert<lane_type>(npuk::bitcast<std::make_signed_t<lane>>(v.lanes()));
@@ -112,6 +117,23 @@ public:
             if (shift > 0) lanes_ = npuk::each(lanes_, [=](auto a) { return a << shift; });
             else if (shift < 0) lanes_ = npuk::each(lanes_, [=](auto a) { return a >> -shift; });
         }
+    }
+
+    // Values of blocks, times two to the power of shift, and blocks of what the accumulator holds.
+    template <BlockType T>
+    NPUK_INLINE void from_vector(const block_vector<T, Elems> &v, int shift = 0) {
+        static_assert(is_floating_point() && detail::block_elems_v<T> == 8, "only a float accumulator takes blocks, and those of 8");
+        const float scale = __builtin_bit_cast(float, static_cast<uint32_t>(127 + shift) << 23);
+        lanes_ = npuk::each(v.values(), [=](auto a) { return a * scale; });
+    }
+    template <BlockType T>
+    NPUK_INLINE block_vector<T, Elems> to_vector(int = 0) const {
+        static_assert(is_floating_point(), "only a float accumulator gives blocks");
+        return block_vector<T, Elems>(lanes_);
+    }
+    template <BlockType T>
+    NPUK_INLINE block_vector<T, Elems> to_vector_sign(bool, int = 0) const {
+        return to_vector<T>();
     }
 
     template <class DstTag>

@@ -4,6 +4,7 @@
 // same sum, and the order of additions is fixed (k ascending): results do not depend on the host.
 #pragma once
 
+#include "block_floating.hpp"
 #include "modifiers.hpp"
 
 namespace npuk {
@@ -93,37 +94,6 @@ NPUK_INLINE void multiply_add(lanes<L, M * N> &c, const lanes<L, M * K> &a, cons
     [&]<unsigned... k>(std::integer_sequence<unsigned, k...>) __attribute__((always_inline)) {
         (row(std::integral_constant<unsigned, k>{}, std::make_integer_sequence<unsigned, C::count>{}), ...);
     }(std::make_integer_sequence<unsigned, K>{});
-}
-
-// Block floating point with 8 elements per block (bfp16ebs8): one exponent, that of the largest element,
-// and 8-bit two's complement mantissas in units of 2^(exponent - 6), rounded to nearest even and limited
-// to 127. The format is documented; the exact rounding of the hardware's converter is not, so results of
-// emulated products can differ from hardware in a mantissa's last bit.
-template <unsigned N>
-NPUK_INLINE lanes<float, N> to_block_floating(const lanes<float, N> &a) {
-    float x[N];
-    a.store(x);
-    for (unsigned block = 0; block < N; block += 8) {
-        uint32_t largest = 0;
-        for (unsigned i = 0; i < 8; ++i) {
-            const uint32_t exponent = __builtin_bit_cast(uint32_t, x[block + i]) & 0x7f800000;
-            largest = exponent > largest ? exponent : largest;
-        }
-        if (largest < 0x03800000 || largest >= 0x7f800000) {  // all (nearly) zero, or infinite
-            if (largest < 0x03800000)
-                for (unsigned i = 0; i < 8; ++i) x[block + i] = 0;
-            continue;
-        }
-        const float unit = __builtin_bit_cast(float, largest - (6u << 23));
-        for (unsigned i = 0; i < 8; ++i) {
-            // Adding and subtracting 1.5 * 2^23 units rounds to a whole number of units, ties to even.
-            const float magic = unit * 12582912.0f;
-            float mantissa = ((x[block + i] + magic) - magic) / unit;
-            mantissa = mantissa > 127.0f ? 127.0f : mantissa;
-            x[block + i] = mantissa * unit;
-        }
-    }
-    return lanes<float, N>::load(x);
 }
 
 template <unsigned R, unsigned C, class L>
@@ -241,7 +211,7 @@ NPUK_INLINE npuk::lanes<L, N> operand_lanes(const vector<T, N> &v, bool sign) {
 
 }  // namespace detail
 
-template <unsigned M_Elems, unsigned K_Elems, unsigned N_Elems, ElemBaseType TypeA, ElemBaseType TypeB = TypeA, AccumElemBaseType AccumTag = accauto>
+template <unsigned M_Elems, unsigned K_Elems, unsigned N_Elems, ElemBaseOrBlockType TypeA, ElemBaseOrBlockType TypeB = TypeA, AccumElemBaseType AccumTag = accauto>
 struct mmul {
 private:
     static constexpr unsigned accum_bits = detail::mmul_accum_bits<TypeA, TypeB, AccumTag>({M_Elems, K_Elems, N_Elems});
@@ -296,8 +266,8 @@ public:
         auto x = detail::operand_lanes<L, TypeA, size_A>(detail::value(a), detail::sign_of(a));
         auto y = detail::operand_lanes<L, TypeB, size_B>(detail::value(b), detail::sign_of(b));
         if constexpr (npuk::block_floating_mmul && std::is_same_v<TypeA, bfloat16> && K == 8 && N == 8) {
-            x = npuk::to_block_floating(x);
-            y = npuk::transposed<N, K>(npuk::to_block_floating(npuk::transposed<K, N>(y)));
+            x = npuk::through_blocks(x);
+            y = npuk::transposed<N, K>(npuk::through_blocks(npuk::transposed<K, N>(y)));
         }
         if constexpr (std::is_same_v<L, lane_type>) npuk::multiply_add<M, K, N>(c_, x, y);
         else if constexpr (detail::type_bits_v<TypeA> == 16 && detail::type_bits_v<TypeB> == 16) {

@@ -143,6 +143,16 @@ NPUK_INLINE operand_base_type_t<Vec> transpose(const Vec &v, unsigned Row, unsig
     return detail::pick(operand_base_type_t<Vec>(detail::value(v)), [=](unsigned i) { return i % Row * Col + i / Row; });
 }
 
+namespace detail {
+template <ElemBaseType T, unsigned Elems>
+struct transpose {
+    using vector_type = vector<T, Elems>;
+    static NPUK_INLINE vector_type run(const vector_type &v, unsigned rows, unsigned columns) {
+        return aie::transpose(v, rows, columns);
+    }
+};
+}  // namespace detail
+
 // Chunks of v and w taken in turn, and the inverse.
 template <Vector Vec1, Vector Vec2>
     requires(detail::is_same_vector_v<Vec1, Vec2>)

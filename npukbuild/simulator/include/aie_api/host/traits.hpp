@@ -104,6 +104,26 @@ template <class T>
 concept ElemBaseType = detail::is_valid_element_type_v<T>;
 template <class T>
 concept DecoratedElemBaseType = detail::is_valid_element_type_v<std::remove_const_t<T>>;
+#if __AIE_ARCH__ == 21
+// Elements of block vectors: only pointers to them and block_vector make use of these names.
+}  // namespace aie
+struct bfp16ebs8 {};
+struct bfp16ebs16 {};
+namespace aie {
+namespace detail {
+template <class T> inline constexpr unsigned block_elems_v = 0;
+template <> inline constexpr unsigned block_elems_v<bfp16ebs8> = 8;
+template <> inline constexpr unsigned block_elems_v<bfp16ebs16> = 16;
+}  // namespace detail
+#else
+namespace detail {
+template <class T> inline constexpr unsigned block_elems_v = 0;
+}  // namespace detail
+#endif
+template <class T>
+concept BlockType = detail::block_elems_v<T> != 0;
+template <class T>
+concept ElemBaseOrBlockType = ElemBaseType<T> || BlockType<T>;
 template <class T>
 concept AccumElemBaseType = detail::is_valid_accum_type_v<T> || std::is_same_v<T, accauto>;
 
@@ -118,6 +138,7 @@ template <class T> inline constexpr unsigned native_vector_length_v = detail::na
 
 template <ElemBaseType T, unsigned Elems = native_vector_length_v<T>> class vector;
 template <AccumElemBaseType Tag, unsigned Elems> class accum;
+template <BlockType T, unsigned Elems> class block_vector;
 template <unsigned Elems> class mask;
 template <ElemBaseType T, unsigned N> class vector_elem_ref;
 template <ElemBaseType T, unsigned N> class vector_elem_const_ref;
@@ -129,6 +150,8 @@ template <class T> inline constexpr bool is_vector_v = false;
 template <class T, unsigned N> inline constexpr bool is_vector_v<vector<T, N>> = true;
 template <class T> inline constexpr bool is_vector_ref_v = false;
 template <class T, unsigned N, aie_dm_resource R> inline constexpr bool is_vector_ref_v<vector_ref<T, N, R>> = true;
+template <class T> inline constexpr bool is_block_vector_v = false;
+template <class T, unsigned N> inline constexpr bool is_block_vector_v<block_vector<T, N>> = true;
 template <class T> inline constexpr bool is_accum_v = false;
 template <class Tag, unsigned N> inline constexpr bool is_accum_v<accum<Tag, N>> = true;
 template <class T> inline constexpr bool is_mask_v = false;
@@ -153,6 +176,8 @@ template <class T>
 concept Vector = detail::is_vector_v<T> || detail::is_vector_ref_v<T>;
 template <class T>
 concept RealVector = Vector<T>;
+template <class T>
+concept BlockVector = detail::is_block_vector_v<T>;
 template <class T>
 concept Accum = detail::is_accum_v<T>;
 template <class T>
