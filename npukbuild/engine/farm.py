@@ -26,8 +26,9 @@ from npukbuild.engine.execute import LOG, WORK, Collected, clock, collect, failu
 from npukbuild.engine.executor import Finished, Job
 from npukbuild.engine.identity import Identities
 from npukbuild.engine.pool import Worker
-from npukbuild.engine.remote import RemoteStore, open_transport
+from npukbuild.engine.remote import RemoteStore
 from npukbuild.engine.store import Blob
+from npukbuild.engine.transport import open_transport
 from npukbuild.errors import CacheError, NpukbuildError, ToolError
 
 if TYPE_CHECKING:

@@ -78,7 +78,8 @@ def open_remote(address: str | None, store: LocalStore, say: Callable[[str], Non
     """
     if address is None:
         return None
-    from npukbuild.engine.remote import RemoteStore, open_transport
+    from npukbuild.engine.remote import RemoteStore
+    from npukbuild.engine.transport import open_transport
 
     return RemoteStore(
         open_transport(address),

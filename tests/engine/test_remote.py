@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from npukbuild.engine import remote as remote_module
-from npukbuild.engine.remote import RemoteStore, open_transport
+from npukbuild.engine.remote import RemoteStore
+from npukbuild.engine.transport import open_transport
 from npukbuild.engine.wire import Result, pack
 from npukbuild.errors import CacheError
 from tests.engine.rig import World, compilation, shell, text
