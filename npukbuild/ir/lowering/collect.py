@@ -14,6 +14,7 @@ from npukbuild.errors import DesignError, RequestError
 from npukbuild.ir.design import Array, Function, Lock, TileId
 from npukbuild.ir.dialects import aie_ops, aiex_ops, core_ops, dma_ops, fifo_ops
 from npukbuild.ir.dialects.base import DesignOp, attribute_text, location_of
+from npukbuild.ir.lowering.attributes import check_attributes
 from npukbuild.ir.lowering.collect_fifos import read_allocate, read_fifo, read_links, read_register
 from npukbuild.ir.lowering.state import BufferSpec, State
 from npukbuild.ir.lowering.values import dense_bytes, dense_words, tile_of, typed
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from xdsl.ir import Attribute, Operation
 
     from npukbuild.targets import Target
+
+_TOLD = 6
+"""Devices that a message lists."""
 
 
 def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
@@ -39,11 +43,19 @@ def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
     if not devices:
         raise DesignError("the design has no aie.device", hint="a design is one aie.device(npu1) { ... }")
     if len(devices) > 1:
-        names = ", ".join(str(device.sym) for device in devices)
+        named = [device for device in devices if device.sym is not None]
+        told = ", ".join(
+            f"{device.sym or 'one without a name'} (line {where.line if where else '?'})"
+            for device in devices[:_TOLD]
+            for where in (location_of(device),)
+        )
+        more = f", and {len(devices) - _TOLD} more" if len(devices) > _TOLD else ""
         raise DesignError(
-            f"the design has {len(devices)} devices: {names}",
+            f"the design has {len(devices)} devices: {told}{more}",
             where=str(location_of(devices[1])),
-            hint="name one",
+            hint=f"pick one by its name, such as {named[0].sym} (--device)"
+            if named
+            else "give each device a file of its own, or a name: aie.device(npu1) @name { ... }",
         )
     return devices[0]
 
@@ -85,6 +97,7 @@ def collect(module: ModuleOp, name: str | None = None) -> State:
         elif not isinstance(op, _LATER) and op.dialect_name() not in ("arith", "index"):
             _unexpected(state, op)
     read_links(state)
+    check_attributes(state)
     return state
 
 

@@ -151,9 +151,6 @@ def _plain(state: State, op: dma_ops.DmaBdOp) -> Descriptor:
 
 def bd_descriptor(op: dma_ops.DmaBdOp, buffer: str, offset: int, length: int) -> Descriptor:
     """Return a descriptor from the attributes of ``aie.dma_bd``."""
-    for known in op.attributes:
-        if known not in _BD_ATTRIBUTES:
-            raise DesignError(f"attribute {known} of aie.dma_bd is not supported", where=str(location_of(op)))
     return Descriptor(
         buffer,
         offset,
@@ -177,24 +174,6 @@ def bd_field(op: dma_ops.DmaBdOp, name: str) -> int | None:
     if value is None:
         raise DesignError(f"{name} of aie.dma_bd must be a constant", where=str(location_of(op)))
     return value
-
-
-_BD_ATTRIBUTES = {
-    "offset",
-    "len",
-    "dimensions",
-    "pad_dimensions",
-    "pad_value",
-    "bd_id",
-    "packet",
-    "next_bd_id",
-    "burst_length",
-    "offset_operand",
-    "len_operand",
-    "pad_value_operand",
-    "axcache",
-    "axqos",
-}
 
 
 def lock_use(state: State, op: aie_ops.UseLockOp, tile: TileId) -> LockUse:
