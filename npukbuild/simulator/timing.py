@@ -183,6 +183,7 @@ def run_of(bd: Any) -> tuple[float, float]:
 
 _MATMUL = re.compile(r"(^|_)(mm|matmul|gemm|mmul|qkt)(_|\d|$)")
 _ZERO = re.compile(r"(^|_)(zero|clear|fill)(_|$)")
+_CONVERT = re.compile(r"(^|_)(convert|cvt|cast|requant)")
 
 
 class FunctionCost:
@@ -192,9 +193,10 @@ class FunctionCost:
     from the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
     :func:`npukbuild.targets.timing.kernel_cycles` (of bf16 through BFP16 emulation where ``bfp16`` is in the
     name), at the rate of :func:`npukbuild.targets.registers.register_rate`. Clearing functions cost their
-    store. Every other function costs ``cycles_per_element`` of the first table entry in
-    ``[timing.events.functions]`` whose name occurs in the function's name (else ``default``), times the
-    elements of its largest block: an *estimate*, good for a bottleneck and not for a benchmark.
+    store, converting ones ``convert_element`` an element. Every other function costs ``cycles_per_element``
+    of the first table entry in ``[timing.events.functions]`` whose name occurs in the function's name (else
+    ``default``), times the elements of its largest block: an *estimate*, good for a bottleneck and not for a
+    benchmark.
     """
 
     def __init__(self, target: Target, compiler: str = "peano") -> None:
@@ -220,7 +222,10 @@ class FunctionCost:
         rate = next(
             (cost for name, cost in self.table.items() if name in function.name), self.table["default"]
         )
-        call: float = gemm_timing(self.target).call
+        gemm = gemm_timing(self.target)
+        if _CONVERT.search(function.name):
+            rate = gemm.convert_element
+        call: float = gemm.call
         return call + rate * max(block.elements for block in blocks)
 
 

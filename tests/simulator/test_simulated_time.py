@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 from npukbuild.ir import load_design
+from npukbuild.ir.design import Array, Function
 from npukbuild.kernels.matmul import MatmulProblem
 from npukbuild.planner import plan_matmul
 from npukbuild.render import render
 from npukbuild.simulator import RunResult, Simulator
+from npukbuild.simulator.recording import Interval
 from npukbuild.simulator.timeline.page import timeline_html
 from npukbuild.simulator.timing import FunctionCost, block_sizes
-from npukbuild.simulator.trace import GROUPS, chrome_trace
+from npukbuild.simulator.trace import GROUPS, chrome_trace, trace_json, tracks_of
 from npukbuild.targets import load_target
-from npukbuild.targets.timing import kernel_cycles
+from npukbuild.targets.timing import convert_cycles, kernel_cycles
 from tests.simulator.designs import SEQUENCE, load, one_core
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -116,6 +118,10 @@ def test_core_function_costs() -> None:
     assert block_sizes(blocks) == (32, 64, 64)
     assert cost(product, ()) == kernel_cycles("bf16", "f32", 32, 64, 64, target)
     assert cost(design.functions["zero_f32_32x64"], ()) < cost(product, ()) / 2
+    for element, name in (("f32", "convert_f32_bf16"), ("i32", "requantise_i32_i8")):
+        block = Array(element, (32, 64))
+        converting = Function(name, (block, Array(name.rsplit("_", 1)[1], (32, 64))))
+        assert cost(converting, ()) == convert_cycles(element, "other", 32, 64, target)
     own = time_only(design, cost=lambda function, arguments: 5.0)
     assert max(own.cores.values()) < max(time_only(design).cores.values())
 
@@ -146,6 +152,78 @@ def test_the_trace_has_a_track_per_core_channel_task_and_the_host(tmp_path: Path
         track.sort(key=lambda event: event["ts"])
         for one, two in itertools.pairwise(track):
             assert one["ts"] + one["dur"] <= two["ts"] + 0.001
+
+
+TRACED = ("G2_matmul_128x512x512_bf16", "G7_chain_ln_softmax_gelu_1024_bf16", "G8_attention_head_64x64_bf16")
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_slices_of_a_track_never_overlap_in_part(name: str) -> None:
+    """A viewer nests slices; it drops one that ends after the slice around it."""
+    design = load_design((GOLDEN / f"{name}.mlir").read_text())
+    tracks: dict[int, list[tuple[int, int]]] = {}
+    for event in chrome_trace(time_only(design, trace=True, clock_ghz=1.3))["traceEvents"]:
+        if event["ph"] == "X":
+            start, length = event["ts"] * 1000, event["dur"] * 1000
+            assert start == pytest.approx(round(start), abs=1e-6)  # whole nanoseconds
+            tracks.setdefault(event["tid"], []).append((round(start), round(start) + round(length)))
+    for slices in tracks.values():
+        around: list[int] = []
+        for start, end in sorted(slices, key=lambda item: (item[0], -item[1])):
+            while around and around[-1] <= start:
+                around.pop()
+            assert not around or end <= around[-1], name
+            around.append(end)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_every_track_of_the_trace_has_one_name_and_a_place(name: str) -> None:
+    design = load_design((GOLDEN / f"{name}.mlir").read_text())
+    events = chrome_trace(time_only(design, trace=True))["traceEvents"]
+    used = {(event["pid"], event["tid"]) for event in events if event["ph"] == "X"}
+    assert not {tid for _, tid in used} & {pid for pid, _ in used}
+    for what, value in (("thread_name", "name"), ("thread_sort_index", "sort_index")):
+        given = [(e["pid"], e["tid"], e["args"][value]) for e in events if e["name"] == what]
+        assert {(pid, tid) for pid, tid, _ in given} == used
+        assert len({text for _, _, text in given}) == len(given) == len(used)
+    for what in ("process_name", "process_sort_index"):
+        assert {e["pid"] for e in events if e["name"] == what} == {pid for pid, _ in used}
+
+
+def test_tracks_are_in_the_order_of_their_numbers() -> None:
+    names = ["tasks of (1,0) S2MM 0", "core (10,2)", "(2,1) S2MM 10", "core (2,5)", "(2,1) S2MM 9", "host"]
+    tracks = tracks_of(Interval(name, "", 0.0, 1.0) for name in names)
+    assert tracks == ["host", "core (2,5)", "core (10,2)", "(2,1) S2MM 9", "(2,1) S2MM 10", names[0]]
+
+
+def test_the_ddr_counter_adds_up_to_the_bytes_that_moved() -> None:
+    design = load_design((GOLDEN / "G2_matmul_128x512x512_bf16.mlir").read_text())
+    result = time_only(design, trace=True)
+    steps = [event for event in chrome_trace(result)["traceEvents"] if event["ph"] == "C"]
+    total = sum(
+        one["args"]["bytes per us"] * (two["ts"] - one["ts"]) for one, two in itertools.pairwise(steps)
+    )
+    assert total == pytest.approx(result.ddr_bytes, rel=0.01)
+    assert result.ddr_bytes > 100_000
+
+
+def test_a_trace_that_stops_early_says_so() -> None:
+    design = load_design((GOLDEN / "G2_matmul_128x512x512_bf16.mlir").read_text())
+    simulator = Simulator(design, Silent(design), differential=False, trace=True)
+    simulator._recorder.limit = 500
+    for memory in simulator._array.memories.values():
+        memory.clean = True
+    args = [np.zeros(kind.shape, BYTES[kind.element]) for _, kind in design.sequence.arguments]
+    for result in (simulator.run(args), simulator.run(args)):
+        assert len(result.intervals) == 500
+        assert result.left_out > 1000
+        assert any("the first 500 of" in warning for warning in result.warnings)
+        trace = chrome_trace(result)
+        assert trace["otherData"]["intervals_left_out"] == result.left_out
+        (mark,) = [event for event in trace["traceEvents"] if event["ph"] == "i"]
+        assert f"{result.left_out:,} intervals left out" in mark["name"]
+        assert "the first 500 of" in timeline_html(design, result)
+    assert "left out" not in trace_json(time_only(design, trace=True))
 
 
 class Page(HTMLParser):

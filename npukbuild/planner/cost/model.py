@@ -1,9 +1,9 @@
 """The closed-form time of a GEMM on the array.
 
 Each core runs ``blocks`` blocks of C with ``K/k`` calls each; meanwhile the streams bring A and B into L1,
-the shims read DDR run by run, and the controller issues tasks. These overlap, so the longest counts; the
-first block's way in and the last one's way out come on top, and the launch. Primitives and constants:
-:mod:`npukbuild.targets.timing`.
+the shims read and write DDR run by run, and the controller issues tasks. These overlap, so the longest
+counts, each with what stands still before and after it: the first block's way in, the last one's way out. The
+launch comes on top. Primitives and constants: :mod:`npukbuild.targets.timing`.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ def predict_with(timing: GemmTiming, shape: GemmShape, clock: float, compiler: s
     parts = [("compute", compute_us), ("streams", stream_us), ("sequence", sequence_us)]
     lone = _Lone.of(timing, shape, traffic, tasks, cycle_us)
     spans = [(name, busy, lone.fill_us) for name, busy in parts]
-    spans += _ddr_spans(shape, traffic, lone, call * cycle_us, steps, timing.task_us)
-    bound, bound_us, fill_us = max(spans, key=lambda span: span[1] + span[2])
     ddr_us = max(traffic.reads_us, traffic.writes_us, traffic.all_us)
+    whole_us = max(map(sum, _ddr_spans(shape, traffic, lone, call * cycle_us, steps)))
+    spans.append(("DDR", ddr_us, whole_us - ddr_us))
+    bound, bound_us, fill_us = max(spans, key=lambda span: span[1] + span[2])
     serial_us = _serial(timing, shape, traffic, blocks, clock)
     launch = launch_in(timing, shape.launch)
     total = bound_us + fill_us + serial_us + launch
@@ -183,23 +184,24 @@ class _Lone:
 
 
 def _ddr_spans(
-    shape: GemmShape, traffic: _Traffic, lone: _Lone, call_us: float, steps: int, task_us: float
-) -> list[tuple[str, float, float]]:
-    """Return (name, busy, idle before and after) in microseconds of what DDR does.
+    shape: GemmShape, traffic: _Traffic, lone: _Lone, call_us: float, steps: int
+) -> list[tuple[float, float]]:
+    """Return (busy, idle before and after) in microseconds of each thing that DDR does.
 
-    Reads begin with the first task and are followed by the last core-function call and its block's way out;
-    writes begin with the first finished block and end the call; the bytes of both share DDR, whose last ones
-    are those that drain. Designs that drain between blocks read each block's first pieces while nothing else
-    goes on, so that there all of it stands still at both ends.
+    Reads begin with the tasks and are followed by the last core-function call and its block's way out;
+    writes begin with the first finished block and end the call. The bytes of both share DDR, half of which is
+    idle while the sequence comes to one column after the other, and whose last bytes are those that drain.
+    Designs that drain between blocks read each block's first pieces while nothing else goes on, so that
+    there all of it stands still at both ends.
     """
     if shape.serial_blocks:
         busy = max(traffic.reads_us, traffic.writes_us, traffic.all_us)
-        return [("DDR", busy, lone.fill_us)]
+        return [(busy, lone.fill_us)]
     last = lone.in_us + call_us + lone.out_us
     return [
-        ("DDR", traffic.reads_us, lone.issue_us + last + lone.drain_us),
-        ("DDR", traffic.writes_us, lone.issue_us + lone.first_us + steps * call_us + last),
-        ("DDR", traffic.all_us, min(3, shape.tasks or 3) * task_us + last + lone.drain_us - traffic.last_us),
+        (traffic.reads_us, lone.issue_us + last + lone.drain_us),
+        (traffic.writes_us, lone.issue_us + lone.first_us + steps * call_us + last),
+        (traffic.all_us, lone.issue_us / 2 + last + lone.drain_us - traffic.last_us),
     ]
 
 
