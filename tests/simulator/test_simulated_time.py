@@ -26,7 +26,7 @@ from npukbuild.targets.timing import convert_cycles, kernel_cycles
 from tests.simulator.designs import SEQUENCE, load, one_core
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-BYTES = {"bf16": np.uint16, "i8": np.int8, "f32": np.float32, "i32": np.int32}
+BYTES = {"bf16": np.uint16, "i8": np.int8, "i16": np.int16, "f32": np.float32, "i32": np.int32}
 
 
 class Silent:
@@ -58,6 +58,25 @@ def test_the_event_simulation_agrees_with_the_closed_form(
 ) -> None:
     m, k, n = size
     plan = plan_matmul(MatmulProblem(m=m, k=k, n=n, dtype=dtype, out_dtype=dtype), load_target(target))
+    result = time_only(load_design(render(plan).design))
+    assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        pytest.param("npu2_3col", MatmulProblem(320, 483, 554, "i16", "i32"), id="three columns, four rows"),
+        pytest.param("npu1_3col", MatmulProblem(969, 865, 192, "i16", "i16"), id="one shim reads two rows"),
+        pytest.param("npu1_1col", MatmulProblem(384, 256, 256, "i8", "i8"), id="first reads are a third"),
+        pytest.param("npu2", MatmulProblem(487, 768, 810, "i8", "i32"), id="as long to issue as to compute"),
+        pytest.param("npu2_2col", MatmulProblem(68, 1116, 934, "bf16", "f32"), id="small register blocks"),
+        pytest.param("npu2_1col", MatmulProblem(640, 64, 135, "i16", "i16", "col"), id="convert each call"),
+    ],
+)
+def test_the_models_agree_where_a_part_other_than_the_longest_matters(
+    target: str, problem: MatmulProblem
+) -> None:
+    plan = plan_matmul(problem, load_target(target))
     result = time_only(load_design(render(plan).design))
     assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
 
