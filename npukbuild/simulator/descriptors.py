@@ -91,7 +91,7 @@ class Bd:
         """Return ``count`` stream bytes from ``position`` as an array, a view wherever possible."""
         if self.padded is not None:
             return self.padded.read(self, position, count)
-        if self.host:
+        if self.host or self.base:
             view = self.access.piece(self.memory.data, self.base, position, count)
         else:
             key = (position, count)
@@ -102,7 +102,8 @@ class Bd:
 
     def write(self, position: int, count: int, data: Any) -> None:
         """Store a piece of the stream; ``data`` is contiguous bytes or a view of any shape."""
-        if self.host:
+        moving = self.host or self.base != 0
+        if moving:
             view = self.access.piece(self.memory.data, self.base, position, count)
         else:
             key = (position, count)
@@ -115,7 +116,7 @@ class Bd:
         elif self.access.contiguous:
             if data.ndim == 1 and data.dtype == np.uint8:
                 view[:] = data
-            elif self.host:
+            elif moving:
                 view.view(data.dtype).reshape(data.shape)[...] = data
             else:
                 shaped = self.shaped.get((position, data.shape))
@@ -239,6 +240,16 @@ class Task:
         self.begun = 0.0
         self.done = False
         self.retired = False
+
+    @property
+    def endless(self) -> bool:
+        """Whether the chain is a circle, as those are that the design's own DMA programs configure."""
+        seen: set[int] = set()
+        bd: Bd | None = self.first
+        while bd is not None and id(bd) not in seen:
+            seen.add(id(bd))
+            bd = bd.next
+        return bd is not None
 
     def begin(self) -> Bd:
         """Return the first descriptor of the next start, with its base advanced by the iteration."""

@@ -248,7 +248,7 @@ class Controller:
         """
         for channel, tasks in self.outstanding.items():
             for task in tasks:
-                if task.done or channel.receives:
+                if task.done or channel.receives or task.endless:
                     continue
                 stream = next((stream for stream in channel.streams if stream.ends), None)
                 end = next((end for end in stream.ends if not end.left), None) if stream is not None else None
@@ -275,7 +275,7 @@ class Controller:
             found.extend(
                 f"task {task.label}{at(task.loc)} on {channel.name} was still running when the call ended"
                 for task in tasks
-                if not task.done
+                if not task.done and not task.endless
             )
         return found
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from npukbuild.errors import DesignError
 from npukbuild.simulator.descriptors import Task
 from npukbuild.simulator.faults import fault
+from npukbuild.targets.dma_registers import dma_registers
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import TileId, WriteRegister
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def write(array: ArrayState, op: WriteRegister) -> None:
     """Carry out one register write.
 
-    Known are the lock values, the data memory and the task queues of channels that have static descriptors.
+    Known are the lock values, the data memory, the task queues of channels that have static descriptors, and
+    the controller ids of channels: the packet id that a completion token travels under has no effect here.
 
     Raises:
         DesignError: The register is none of these.
@@ -33,6 +35,8 @@ def write(array: ArrayState, op: WriteRegister) -> None:
     size = array.target.limits(kind).data_bytes
     if size and table["memory"] <= address < table["memory"] + size:
         _store(array, op, address - table["memory"])
+        return
+    if _names_a_controller(array, op, kind, address):
         return
     for direction, name in (("S2MM", "queue_s2mm"), ("MM2S", "queue_mm2s")):
         channels = getattr(array.target.limits(kind), direction.lower())
@@ -92,6 +96,16 @@ def _descriptor(array: ArrayState, tile: TileId, ident: int) -> Bd | None:
             if descriptor.id == ident:
                 return bind_chain(channel.descriptors, array.memories.__getitem__, array.locks)[place]
     return None
+
+
+def _names_a_controller(array: ArrayState, op: WriteRegister, kind: str, address: int) -> bool:
+    registers, limits = dma_registers(kind), array.target.limits(kind)
+    for queue, count in ((registers.queue_s2mm, limits.s2mm), (registers.queue_mm2s, limits.mm2s)):
+        offset = address - (queue - registers.control_before_queue)
+        if 0 <= offset < 8 * count and not offset % 8:
+            touched = op.value if op.mask is None else op.mask
+            return not touched & ~registers.controller_id_mask
+    return False
 
 
 def _merge(op: WriteRegister, old: int) -> int:

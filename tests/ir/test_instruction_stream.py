@@ -10,7 +10,7 @@ import pytest
 
 from npukbuild.ir import load_design
 from npukbuild.ir.design import ELEMENT_BYTES, Design, Push, TileId, Wait
-from npukbuild.ir.lowering.raw import ShimWords, decode_shim
+from npukbuild.ir.lowering.bd_words import BdFields, decode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.name.removesuffix(".insts.bin") for path in GOLDEN.glob("*.insts.bin"))
@@ -26,7 +26,7 @@ class Started:
     bd: int
     repeat: int
     token: bool
-    fields: ShimWords
+    fields: BdFields
     argument: int
     offset: int
 
@@ -63,7 +63,7 @@ def instructions(path: Path) -> list[Started | Synced]:
                     value & 0xF,
                     value >> 16 & 0xFF,
                     bool(value >> 31),
-                    decode_shim(descriptors[key]),
+                    decode("shim", descriptors[key]),
                     *patches[key],
                 )
             )
@@ -113,7 +113,7 @@ def ours(design: Design) -> list[Started | Synced]:
                 1 if not one.dims or place == 0 else max(dims[place][1] * width // 4, 1) for place in range(3)
             )
             iteration = op.iteration
-            fields = ShimWords(
+            fields = BdFields(
                 one.length * width // 4,
                 sizes,
                 (strides[0], strides[1], strides[2]),
@@ -150,7 +150,7 @@ def blank(entry: Started | Synced) -> Started | Synced:
     used = (True, fields.sizes[1] > 1, bool(inner) and fields.length > inner)
     strides = tuple(stride if use else 0 for stride, use in zip(fields.strides, used, strict=True))
     sizes = fields.sizes if fields.sizes[1] != 1 else (fields.sizes[0], 0)
-    entry.fields = ShimWords(
+    entry.fields = BdFields(
         fields.length,
         (sizes[0], sizes[1]),
         (strides[0], strides[1], strides[2]),

@@ -12,7 +12,7 @@ import pytest
 from npukbuild.errors import DesignError
 from npukbuild.ir import load_design, read_design
 from npukbuild.ir.dialects.fifo_ops import ObjectFifoAcquireOp
-from npukbuild.ir.lowering.raw import decode_shim
+from npukbuild.ir.lowering.bd_words import decode
 
 if TYPE_CHECKING:
     from npukbuild.ir import Design
@@ -188,7 +188,7 @@ def test_a_strided_descriptor_survives_the_registers() -> None:
 
 
 def test_a_descriptors_sizes_have_ten_bits() -> None:
-    fields = decode_shim([0, 0, 0, 1023 << 20, 1022 << 20, 0, 63 << 20, 0])
+    fields = decode("shim", [0, 0, 0, 1023 << 20, 1022 << 20, 0, 63 << 20, 0])
     assert (fields.sizes, fields.iteration_size) == ((1023, 1022), 64)
 
 

@@ -1,23 +1,17 @@
 """Register writes of a runtime sequence: descriptors, queues, locks and buffers addressed by number.
 
-Register addresses and fields: AMD's AIE-ML register reference as used by aie-rt's ``xaiemlgbl_params.h``
-(shim and core descriptors from 0x1D000, memtile from 0xA0000, 0x20 apart; queues at 0x1D204, 0x1DE04,
-0xA0604; locks 16 bytes apart). Only shim descriptors are decoded; writes that mean nothing here stay
-:class:`~npukbuild.ir.design.WriteRegister`.
+Where the registers lie and what their fields are is in ``targets/dma_registers.toml``. Writes that mean
+nothing here stay :class:`~npukbuild.ir.design.WriteRegister`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from npukbuild.errors import DesignError
 from npukbuild.ir.design import (
-    ELEMENT_BYTES,
     Allocation,
-    Descriptor,
-    Dim,
-    Direction,
     Push,
     SetLock,
     TileId,
@@ -25,67 +19,31 @@ from npukbuild.ir.design import (
     WriteRegister,
 )
 from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.lowering.bd_words import decode, encode
+from npukbuild.ir.lowering.written import Start, describe
+from npukbuild.targets.dma_registers import dma_registers
 
 if TYPE_CHECKING:
     from xdsl.ir import Operation
 
-    from npukbuild.ir.design import Location
+    from npukbuild.ir.design import Descriptor, Dim, Direction, Location
     from npukbuild.ir.dialects import aiex_ops
     from npukbuild.ir.dialects.base import DesignOp
     from npukbuild.ir.lowering.sequence import Sequencer
 
-_BD_BASE, _BD_STEP, _BD_WORDS = {"shim": 0x1D000, "core": 0x1D000, "mem": 0xA0000}, 0x20, 8
-_QUEUES: dict[str, tuple[int, int]] = {
-    "shim": (0x1D204, 0x10),
-    "core": (0x1DE04, 0x10),
-    "mem": (0xA0604, 0x30),
-}
-_LOCKS = {"shim": 0x14000, "core": 0x1F000, "mem": 0xC0000}
+_NO_FIELDS = {"column", "row", "bd_id", "ddr_id", "burst_length"}
+"""Attributes of ``npu.writebd`` that are no field of the descriptor's words."""
 
 
 @dataclass
 class Registers:
-    """The descriptors written so far, as 8 words each, and the host buffer patched into them."""
+    """The descriptors written so far, word by word (None: not written), and what is known of them."""
 
-    words: dict[tuple[TileId, int], list[int]] = field(default_factory=dict)
+    words: dict[tuple[TileId, int], list[int | None]] = field(default_factory=dict)
     patched: dict[tuple[TileId, int], tuple[int, int]] = field(default_factory=dict)
-    fields: dict[tuple[TileId, int], ShimWords] = field(default_factory=dict)
-    """Descriptors written by ``npu.writebd``, field by field."""
-
-
-@dataclass(frozen=True)
-class ShimWords:
-    """A shim descriptor's fields: lengths and strides in 32-bit words, sizes as counts (0 = no wrap)."""
-
-    length: int
-    sizes: tuple[int, int]
-    strides: tuple[int, int, int]
-    iteration_size: int
-    iteration_stride: int
-    packet: tuple[int, int] | None
-    next: int | None
-    valid: bool
-    acquire: tuple[int, int] | None
-    release: tuple[int, int] | None
-
-
-def decode_shim(words: list[int]) -> ShimWords:
-    """Decode the 8 words of a shim descriptor (strides are stored minus one)."""
-    w = [word & 0xFFFFFFFF for word in words]
-    acquire = (w[7] & 0xF, w[7] >> 5 & 0x7F) if w[7] >> 12 & 1 else None
-    release = (w[7] >> 13 & 0xF, w[7] >> 18 & 0x7F)
-    return ShimWords(
-        length=w[0],
-        sizes=(w[3] >> 20 & 0x3FF, w[4] >> 20 & 0x3FF),
-        strides=((w[3] & 0xFFFFF) + 1, (w[4] & 0xFFFFF) + 1, (w[5] & 0xFFFFF) + 1),
-        iteration_size=(w[6] >> 20 & 0x3F) + 1,
-        iteration_stride=(w[6] & 0xFFFFF) + 1,
-        packet=(w[2] >> 16 & 7, w[2] >> 19 & 0x1F) if w[2] >> 30 & 1 else None,
-        next=(w[7] >> 27 & 0xF) if w[7] >> 26 & 1 else None,
-        valid=bool(w[7] >> 25 & 1),
-        acquire=acquire,
-        release=release if release[1] else None,
-    )
+    """The host argument and byte that a shim descriptor moves."""
+    starts: dict[tuple[TileId, int], int] = field(default_factory=dict)
+    """How often a descriptor was started since it was written."""
 
 
 def write32(run: Sequencer, op: aiex_ops.Write32Op) -> None:
@@ -108,7 +66,13 @@ def maskwrite32(run: Sequencer, op: aiex_ops.MaskWrite32Op) -> None:
         run.number(op.field(key), op, key) & 0xFFFFFFFF for key in ("address", "value", "mask")
     )
     tile, offset = _locate(run, op, address)
-    run.found.append(WriteRegister(tile, offset, value, mask, location_of(op)))
+    place = _bd_word(run, tile, offset, op)
+    if place is None:
+        run.found.append(WriteRegister(tile, offset, value, mask, location_of(op)))
+        return
+    slot, word = place
+    old = _words(run, tile, slot)[word] or 0
+    _set_word(run, tile, slot, word, old & ~mask | value & mask)
 
 
 def blockwrite(run: Sequencer, op: DesignOp) -> None:
@@ -130,40 +94,43 @@ def blockwrite(run: Sequencer, op: DesignOp) -> None:
 
 
 def writebd(run: Sequencer, op: DesignOp) -> None:
-    """Lower ``npu.writebd`` on a shim; sizes and strides are the register's values."""
+    """Lower ``npu.writebd``: its numbers are the register's values, so strides and iteration minus one.
+
+    ``buffer_offset`` counts bytes on core and shim tiles and words on memtiles (mlir-aie's AIEDmaToNpu).
+    """
     tile = TileId(op.number("column") or 0, op.number("row") or 0)
     slot = op.number("bd_id") or 0
-    if run.state.kind(tile) != "shim":
+    kind = _kind(run, tile, op)
+    if not 0 <= slot < run.state.target.limits(kind).bds:
         raise DesignError(
-            f"npu.writebd on {tile}",
+            f"npu.writebd of descriptor {slot} of {tile}",
             where=str(location_of(op)),
-            why="only shim descriptors can be written this way here",
+            why=f"a {kind} tile has {run.state.target.limits(kind).bds}",
         )
-
-    def value(name: str) -> int:
-        return op.number(name) or 0
-
-    run.registers.fields[tile, slot] = ShimWords(
-        length=value("buffer_length"),
-        sizes=(value("d0_size"), value("d1_size")),
-        strides=(value("d0_stride") + 1, value("d1_stride") + 1, value("d2_stride") + 1),
-        iteration_size=value("iteration_size") + 1,
-        iteration_stride=value("iteration_stride") + 1,
-        packet=(value("packet_type"), value("packet_id")) if value("enable_packet") else None,
-        next=value("next_bd") if value("use_next_bd") else None,
-        valid=bool(value("valid_bd")),
-        acquire=(value("lock_acq_id"), value("lock_acq_val")) if value("lock_acq_enable") else None,
-        release=(value("lock_rel_id"), value("lock_rel_val")) if value("lock_rel_val") else None,
-    )
-    if op.number("ddr_id") is not None:
-        run.registers.patched[tile, slot] = (value("ddr_id"), value("buffer_offset"))
+    values = {name: op.number(name) or 0 for name in op.attributes if name not in _NO_FIELDS}
+    offset = values.get("buffer_offset", 0)
+    if kind == "shim":
+        values.pop("buffer_offset", None)
+        if op.number("ddr_id") is not None:
+            run.registers.patched[tile, slot] = (op.number("ddr_id") or 0, offset)
+    elif kind == "core":
+        values["buffer_offset"] = offset // dma_registers(kind).address_unit
+    try:
+        words = encode(kind, values)
+    except ValueError as error:
+        raise DesignError(
+            f"npu.writebd of descriptor {slot} of {tile}", where=str(location_of(op)), why=str(error)
+        ) from None
+    run.registers.words[tile, slot] = [*words]
+    run.registers.starts.pop((tile, slot), None)
 
 
 def address_patch(run: Sequencer, op: DesignOp) -> None:
     """Lower ``npu.address_patch``: which host buffer, at which byte, a shim descriptor moves."""
     plus = run.number(op.operands[0] if op.operands else op.number("arg_plus"), op, "arg_plus")
     tile, offset = _locate(run, op, run.number(op.number("addr"), op, "addr"))
-    slot = (offset - _BD_BASE["shim"]) // _BD_STEP
+    registers = dma_registers("shim")
+    slot = (offset - registers.bds) // registers.bd_step
     run.registers.patched[tile, slot] = (op.number("arg_idx") or 0, plus)
 
 
@@ -187,36 +154,53 @@ def _locate(run: Sequencer, op: DesignOp, address: int) -> tuple[TileId, int]:
     return TileId(column, row), address & 0xFFFFF
 
 
+def _kind(run: Sequencer, tile: TileId, op: Operation) -> str:
+    target = run.state.target
+    if not (0 <= tile.column < target.columns and 0 <= tile.row < target.rows):
+        raise DesignError(
+            f"register write to {tile}", where=str(location_of(op)), why=f"{target.name} has no such tile"
+        )
+    return run.state.kind(tile)
+
+
+def _bd_word(run: Sequencer, tile: TileId, offset: int, op: Operation) -> tuple[int, int] | None:
+    """Return descriptor and word that a register holds, None for other registers."""
+    kind = _kind(run, tile, op)
+    registers = dma_registers(kind)
+    slot, rest = divmod(offset - registers.bds, registers.bd_step)
+    inside = 0 <= slot < run.state.target.limits(kind).bds and rest // 4 < registers.bd_words
+    return (slot, rest // 4) if inside else None
+
+
+def _words(run: Sequencer, tile: TileId, slot: int) -> list[int | None]:
+    empty: list[int | None] = [None] * dma_registers(run.state.kind(tile)).bd_words
+    return run.registers.words.setdefault((tile, slot), empty)
+
+
+def _set_word(run: Sequencer, tile: TileId, slot: int, word: int, value: int) -> None:
+    _words(run, tile, slot)[word] = value
+    run.registers.starts.pop((tile, slot), None)
+
+
 def _write(run: Sequencer, tile: TileId, offset: int, value: int, op: Operation) -> None:
     loc = location_of(op)
-    kind = run.state.kind(tile) if tile.row < run.state.target.rows else ""
-    limits = run.state.target.limits(kind) if kind else None
-    if limits is None or tile.column >= run.state.target.columns:
-        raise DesignError(
-            f"register write to {tile}", where=str(loc), why=f"{run.state.target.name} has no such tile"
-        )
-    slot, rest = divmod(offset - _BD_BASE[kind], _BD_STEP)
-    if kind == "shim" and 0 <= slot < limits.bds:
-        run.registers.fields.pop((tile, slot), None)
-        run.registers.words.setdefault((tile, slot), [0] * _BD_WORDS)[rest // 4] = value
+    kind = _kind(run, tile, op)
+    limits, registers = run.state.target.limits(kind), dma_registers(kind)
+    place = _bd_word(run, tile, offset, op)
+    if place is not None:
+        _set_word(run, tile, *place, value)
         return
-    base, apart = _QUEUES[kind]
-    for direction, count, first in (("S2MM", limits.s2mm, base), ("MM2S", limits.mm2s, base + apart)):
+    queues: tuple[tuple[Direction, int, int], ...] = (
+        ("S2MM", limits.s2mm, registers.queue_s2mm),
+        ("MM2S", limits.mm2s, registers.queue_mm2s),
+    )
+    for direction, count, first in queues:
         channel, odd = divmod(offset - first, 8)
         if odd == 0 and 0 <= channel < count:
-            bd = value & (0x3F if kind == "mem" else 0xF)
-            _push(
-                run,
-                tile,
-                cast("Direction", direction),
-                channel,
-                bd,
-                value >> 16 & 0xFF,
-                bool(value >> 31),
-                op,
-            )
+            bd, repeat = value & registers.bd_id_mask, value >> 16 & 0xFF
+            _push(run, tile, direction, channel, bd, repeat, bool(value >> 31), op)
             return
-    lock, odd = divmod(offset - _LOCKS[kind], 16)
+    lock, odd = divmod(offset - registers.locks, 16)
     if odd == 0 and 0 <= lock < limits.locks:
         named = next((one for one in run.state.locks if one.tile == tile and one.id == lock), None)
         if named is not None:
@@ -247,28 +231,28 @@ def _push(
     op: Any,
 ) -> None:
     loc = location_of(op)
-    if run.state.kind(tile) != "shim":
-        raise DesignError(
-            f"start of a descriptor on {tile} by register",
-            where=str(loc),
-            why="only shim descriptors can be started this way here",
-        )
+    _kind(run, tile, op)
+    done = run.registers.starts.get((tile, bd), 0)
+    start = Start(tile, direction, channel, repeat + 1, done, loc)
     chain: list[Descriptor] = []
-    iteration: Dim | None = None
+    iterations: set[Dim | None] = set()
+    places: dict[int, int] = {}
     current: int | None = bd
-    while current is not None and len(chain) < run.state.target.shim.bds:
-        words = run.registers.words.get((tile, current))
-        written = run.registers.fields.get((tile, current))
-        if words is None and written is None:
-            raise DesignError(
-                f"descriptor {current} of {tile} is started but was never written", where=str(loc)
-            )
-        fields = written or decode_shim(words or [])
-        descriptor, iteration = _descriptor(run, tile, current, fields, loc)
-        chain.append(descriptor)
-        current = fields.next
-        if current is not None:
-            chain[-1] = _with_next(descriptor, len(chain))
+    while current is not None and current not in places:
+        places[current] = len(chain)
+        descriptor, iteration, following = _started(run, start, current)
+        iterations.add(iteration)
+        chain.append(replace(descriptor, next=None))
+        if following is not None:
+            chain[-1] = replace(descriptor, next=places.get(following, len(chain)))
+        run.registers.starts[tile, current] = run.registers.starts.get((tile, current), 0) + repeat + 1
+        current = following
+    if len(iterations) > 1 or (current is not None and iterations != {None}):
+        raise start.refuse(
+            bd,
+            "starts a chain whose iterations differ or that runs in a circle with one",
+            "the simulator supports one iteration for a chain that ends",
+        )
     name = next(
         (
             n
@@ -278,46 +262,33 @@ def _push(
         "",
     )
     target = Allocation(name, tile, direction, channel, loc)
-    run.found.append(Push(target, tuple(chain), repeat, iteration, token, loc=loc))
+    run.found.append(Push(target, tuple(chain), repeat, iterations.pop(), token, loc=loc))
 
 
-def _with_next(descriptor: Descriptor, number: int) -> Descriptor:
-    from dataclasses import replace
-
-    return replace(descriptor, next=number)
-
-
-def _descriptor(
-    run: Sequencer, tile: TileId, bd: int, fields: ShimWords, loc: Location | None
-) -> tuple[Descriptor, Dim | None]:
-    patched = run.registers.patched.get((tile, bd))
-    names = list(run.arguments.values())
-    if patched is None or patched[0] >= len(names):
-        raise DesignError(
-            f"descriptor {bd} of {tile} has no host buffer",
-            where=str(loc),
-            why="npu.address_patch did not name one",
+def _started(run: Sequencer, start: Start, slot: int) -> tuple[Descriptor, Dim | None, int | None]:
+    """Return descriptor, iteration and successor of what was written, or else configured, under an id."""
+    words = run.registers.words.get((start.tile, slot))
+    configured = _configured(run, start.tile, slot)
+    if words is None:
+        if configured is None:
+            raise start.refuse(slot, "is started but was never written")
+        return configured[0], None, configured[1]
+    if configured is not None and None in words:
+        raise start.refuse(
+            slot,
+            f"has word {words.index(None)} from the design's DMA program and others from the sequence",
+            "the simulator supports descriptors that are written whole",
         )
-    if fields.acquire or fields.release:
-        raise DesignError(f"descriptor {bd} of {tile} uses locks", where=str(loc))
-    name, kind = names[patched[0]]
-    per_word = 4 / ELEMENT_BYTES[kind.element]
-    sizes = [size for size in fields.sizes if size]
-    dims: list[Dim] = []
-    covered = 1
-    for number, size in enumerate(sizes):
-        stride = 1 if number == 0 and fields.strides[0] == 1 else int(fields.strides[number] * per_word)
-        dims.insert(0, Dim(int(size * per_word) if number == 0 else size, stride))
-        covered *= size
-    if sizes and fields.length > covered:
-        dims.insert(0, Dim(fields.length // covered, int(fields.strides[len(sizes)] * per_word)))
-    offset = int(patched[1] / ELEMENT_BYTES[kind.element])
-    iteration = None
-    if fields.iteration_size > 1:
-        iteration = Dim(fields.iteration_size, int(fields.iteration_stride * per_word))
-    return (
-        Descriptor(
-            name, offset, int(fields.length * per_word), tuple(dims), id=bd, packet=fields.packet, loc=loc
-        ),
-        iteration,
-    )
+    fields = decode(run.state.kind(start.tile), [word or 0 for word in words])
+    descriptor, iteration = describe(run, start, slot, fields)
+    return descriptor, iteration, fields.next
+
+
+def _configured(run: Sequencer, tile: TileId, slot: int) -> tuple[Descriptor, int | None] | None:
+    """Return a descriptor of the design's own DMA program with the id of its successor."""
+    for channel in run.state.channels:
+        for descriptor in channel.descriptors if channel.tile == tile else ():
+            if descriptor.id == slot:
+                following = descriptor.next
+                return descriptor, None if following is None else channel.descriptors[following].id
+    return None

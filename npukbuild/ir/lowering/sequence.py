@@ -43,7 +43,7 @@ _MOST_OPERATIONS = 1_000_000
 
 
 def lower_sequences(
-    state: State, allocations: Mapping[str, Allocation], placed: Mapping[str, Buffer]
+    state: State, allocations: Mapping[str, Allocation], placed: dict[str, Buffer]
 ) -> dict[str, Sequence]:
     """Lower every runtime sequence of the device, by name."""
     found: dict[str, Sequence] = {}
@@ -77,7 +77,7 @@ class Sequencer:
 
     state: State
     allocations: Mapping[str, Allocation]
-    placed: Mapping[str, Buffer]
+    placed: dict[str, Buffer]
     op: aie_ops.SequenceOp
     arguments: dict[SSAValue, tuple[str, Array]] = field(default_factory=dict)
     known: dict[SSAValue, int] = field(default_factory=dict)
