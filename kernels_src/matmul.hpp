@@ -110,6 +110,10 @@ inline void multiply_add(const In *__restrict a, const In *__restrict b, Sum *__
   constexpr unsigned size = Shape::R * Shape::T;
   if constexpr (sizeof(In) == 2 && sizeof(Sum) == 4 && !std::is_same_v<Sum, float>)
     aie::set_saturation(aie::saturation_mode::none); // 64-bit sums of int16 are stored modulo 2^32
+#ifdef AIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16
+  if constexpr (std::is_same_v<In, bfloat16>)
+    aie::set_rounding(aie::rounding_mode::conv_even); // blocks of A and B too round as the register says
+#endif
   event0();
   NPUKBUILD_LOOP_MIN(1)
   for (unsigned i = 0; i < Shape::rows; i += Shape::TM) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ml_dtypes
@@ -180,3 +181,20 @@ def test_integer_accumulators_of_32_bits_hold_floats_by_their_bits(load: Load, c
     np.testing.assert_array_equal(raw.view(np.float32), narrow.astype(np.float32))
     wide = "void f(aie::accum<acc64, 16> a) { auto v = a.to_vector<float>(); }"
     assert "error" in check(INCLUDE + wide)
+
+
+OURS = Path(__file__).parents[2] / "kernels_src" / "matmul.hpp"
+
+
+def test_our_accumulating_product_rounds_blocks_to_nearest_after_reset(load: Load) -> None:
+    source = f"""#define AIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16 1
+    #include "{OURS}"
+    extern "C" void block(bfloat16 *a, bfloat16 *b, float *c) {{
+      npukbuild::multiply_add<npukbuild::block_shape<8, 8, 8, 8, 8, 8, 1, 1, false>>(a, b, c);
+    }}"""
+    generator = np.random.default_rng(10)
+    a, b = (generator.normal(size=(8, 8)).astype(ml_dtypes.bfloat16) for _ in range(2))
+    c = np.zeros((8, 8), np.float32)
+    load(source, "aie2p").call("block", a, b, c)
+    x, y = (blocks_to_values(*to_blocks(v.astype(np.float64), "conv_even")) for v in (a, b.T))
+    np.testing.assert_allclose(c, x @ y.T, rtol=1e-5, atol=1e-6)
