@@ -1,4 +1,4 @@
-"""Twenty defects that other build systems' caches shipped with: those of entries, locks and stamps, by number.
+"""Twenty defects that other build systems' caches shipped with: those of entries, of locks and of stamps.
 
 Those of keys stand in ``test_cache_keys``; each defect has a test that fails with it.
 """
