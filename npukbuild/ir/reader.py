@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_right
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -162,6 +163,11 @@ def make_context() -> Context:
     return context
 
 
+_PARSING = threading.Lock()
+"""One design at a time: xDSL adds a block's missing terminator through a builder that the process shares, and
+an operation which another thread makes at that moment would land in that block."""
+
+
 def read_design(text: str, *, file: str | None = None) -> ModuleOp:
     """Read a design.
 
@@ -179,8 +185,9 @@ def read_design(text: str, *, file: str | None = None) -> ModuleOp:
     _check_strings(text, file)
     parser: DesignParser | None = None
     try:
-        parser = DesignParser(make_context(), text, file or "")
-        module = parser.parse_module()
+        with _PARSING:
+            parser = DesignParser(make_context(), text, file or "")
+            module = parser.parse_module()
     except ParseError as error:
         raise _parse_failure(parser, error, text, file) from None
     except _XDSL_ERRORS as error:
