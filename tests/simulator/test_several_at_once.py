@@ -131,3 +131,11 @@ def test_compiled_core_functions_keep_their_state_apart_in_threads(
         together = list(pool.map(work, [1, 2, 1]))
     assert together == [work(1), work(2), work(1)]
     assert together[0] != together[1]
+
+
+@pytest.mark.usefixtures("frequent_switches")
+def test_designs_are_read_in_several_threads() -> None:
+    """Their loops lack the terminator, which the reader adds."""
+    with ThreadPoolExecutor(4) as pool:
+        designs = list(pool.map(load, [FORMS["one core"]] * 60))
+    assert len({repr(design.sequences) for design in designs}) == 1
