@@ -86,6 +86,10 @@ class Hang:
                 names = [_name(thing) for thing in path[where:]]
                 self.lines.append(f"and so on: {' -> '.join([*names, names[0]])}")
                 self.cause = self.cause or f"a cycle through {', '.join(dict.fromkeys(names))}"
+                self.hint = self.hint or (
+                    "one of them must give before it takes: release earlier, or start the cycle with an "
+                    "object (init_values, or a first release before the loop)"
+                )
                 return
             path.append(current)
             following = self._one(current)

@@ -99,7 +99,8 @@ class Findings:
 
     def beside(self, main: SimulationFault) -> SimulationFault:
         """Return ``main`` with the findings as details."""
-        others = [f"also: {short(found)}" for found in self.faults if found is not main]
+        said = dict.fromkeys(short(found) for found in self.faults if short(found) != short(main))
+        others = [f"also: {line}" for line in said]
         if not others:
             return main
         return SimulationFault(

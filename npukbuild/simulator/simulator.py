@@ -15,6 +15,7 @@ from npukbuild.simulator.faults import fault
 from npukbuild.simulator.findings import Findings
 from npukbuild.simulator.host import Controller, check_arguments
 from npukbuild.simulator.kernel_library import FAULT_MISALIGNED
+from npukbuild.simulator.leftovers import fifo_levels, left_in_fifos
 from npukbuild.simulator.recording import Recorder
 from npukbuild.simulator.result import RunResult
 from npukbuild.simulator.timing import FunctionCost, event_timing
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from npukbuild.simulator.core.calls import Kernels
 
 _DRAIN_EVENTS = 20_000
+_GRACE_SECONDS = 1.0
+"""How long a call may go on past its real time, to end by itself with a better message."""
 
 
 class Simulator:
@@ -127,17 +130,16 @@ class Simulator:
             except BaseException as error:
                 answer.append(error)
 
-        deadline = monotonic() + self.max_seconds
         worker = threading.Thread(target=work, name="npu simulator", daemon=True)
         worker.start()
         try:
-            worker.join(self.max_seconds + 1.0)
+            worker.join(self.max_seconds + _GRACE_SECONDS)
         except BaseException:
             self._agenda.cancelled = True
             raise
         if not answer:
             self._agenda.cancelled = True
-            found = self._endless(deadline)
+            found = self._endless()
             self._broken = found
             raise found
         (result,) = answer
@@ -148,14 +150,13 @@ class Simulator:
         assert isinstance(result, RunResult)
         return result
 
-    def _endless(self, deadline: float) -> SimulationFault:
+    def _endless(self) -> SimulationFault:
         name, tile, loc = self._findings.running[0] or ("of some name", "?", None)
         return fault(
             f"core function {name} on core {tile} does not return",
             loc=loc,
-            why=f"the call has taken more than {self.max_seconds:g} s of real time, "
-            f"{monotonic() - deadline:.0f} s "
-            "past its deadline, inside a compiled core function",
+            why=f"the call was given {self.max_seconds:g} s of real time; after {_GRACE_SECONDS:g} s of "
+            "grace it is still inside this compiled core function",
             hint="look for an endless loop in the kernel's C++; max_seconds (--max-seconds) sets the limit",
         )
 
@@ -163,7 +164,7 @@ class Simulator:
         array, agenda = self._array, self._agenda
         self._findings.clear()
         agenda.drain(_DRAIN_EVENTS)  # cores run up to where they wait for the host, as they do on hardware
-        levels = {name: lock.value for name, lock in array.locks.items()}
+        levels = fifo_levels(array)
         self._recorder.begin(agenda.now)
         array.begin_call()
         before = _Tally(array)
@@ -196,8 +197,8 @@ class Simulator:
             raise self._findings.faults[0]
         cycles = controller.end_time - start
         warnings = [*self.design.warnings, *self._findings.warnings, *controller.leftovers()]
-        if agenda.idle and self._calls:
-            warnings += left_in_fifos(array, levels)
+        if agenda.idle:
+            warnings += left_in_fifos(array, levels, first=not self._calls)
         self._calls += 1
         return before.result(self, controller, cycles, agenda.events - events, tuple(warnings))
 
@@ -314,27 +315,6 @@ class _Tally:
             warnings=warnings,
             intervals=tuple(array.recorder.intervals),
         )
-
-
-def left_in_fifos(array: ArrayState, before: dict[str, int]) -> list[str]:
-    """Return a warning per fifo that holds another number of full objects than when the call began.
-
-    The first call may load what later ones use (weights that stay), so it is not looked at.
-    """
-    found = []
-    for channel in array.design.channels:
-        for bd in channel.descriptors:
-            for use in bd.releases if channel.direction == "S2MM" else ():
-                now, then = array.locks[use.lock].value, before[use.lock]
-                if now != then:
-                    name = channel.fifo or use.lock
-                    found.append(
-                        f"fifo {name}: the call found {then} full objects on {channel.tile} and left "
-                        f"{now}; what one "
-                        "side gives does not match what the other takes, and the next call starts with "
-                        "the rest"
-                    )
-    return list(dict.fromkeys(found))
 
 
 def bottleneck(

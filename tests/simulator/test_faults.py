@@ -71,6 +71,7 @@ def test_a_deadlock_is_shown_as_a_cycle_through_both_cores(timed: bool) -> None:
     fault = fault_of(text, timed=timed)
     said = str(fault)
     assert "hangs" in fault.what
+    assert "must give before it takes" in (fault.hint or "")
     assert "core (0,2) -> core (0,3)" in said or "core (0,3) -> core (0,2)" in said
     assert f"design.mlir:{line_of(text, 'acquire @back(Consume')}" in said
     assert f"design.mlir:{line_of(text, 'acquire @forth(Consume')}" in said
@@ -167,7 +168,7 @@ def test_a_core_that_loads_a_buffer_nobody_wrote() -> None:
             extra='%b = aie.buffer(%core) {sym_name = "b"} : memref<8xi32>',
         )
     )
-    assert "reads b[0], which was never written" in fault.what
+    assert fault.what == "a core reads b[0] of (0,2), which was never written"
 
 
 ACCUMULATE = """
@@ -188,6 +189,7 @@ def test_a_function_that_adds_to_an_accumulator_nobody_cleared(compile_cc: Calla
     text = one_core(ADD, extra=ACCUMULATOR)
     fault = fault_of(text, kernels)
     assert fault.what == "core function add on core (0,2) computes with data that were never written"
+    assert fault.details == (), "the same is not said twice"
     assert fault.where is not None
     assert fault.where.startswith(f"design.mlir:{line_of(text, 'call @add')}")
     clear = "func.call @clear(%acc) : (memref<64xi32>) -> ()\n"
@@ -198,7 +200,7 @@ def test_a_function_that_adds_to_an_accumulator_nobody_cleared(compile_cc: Calla
 def test_an_access_outside_a_block(index: int) -> None:
     body = f"%far = arith.constant {index} : index\n%v = memref.load %x[%far] : memref<64xi32>"
     fault = fault_of(one_core(body))
-    assert "outside its bounds" in fault.what
+    assert fault.what == "a core accesses x_cons_buff_0 of (0,2) outside its bounds"
     assert f"[{index}] of a block of 64" in (fault.why or "")
 
 
@@ -416,11 +418,24 @@ def test_a_core_function_that_does_not_return(compile_cc: Callable[[str], Any]) 
     )
     fault = fault_of(text, kernels, max_seconds=0.3)
     assert fault.what == "core function spin on core (0,2) does not return"
+    assert "given 0.3 s of real time; after 1 s of grace" in (fault.why or "")
 
 
 def test_a_core_that_ended_while_the_host_waits() -> None:
     fault = fault_of(one_core(core=PASS.replace("2147483640", "3").replace("BODY", COPY)))
     assert "core (0,2) has ended" in fault.what
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_output_that_the_host_leaves_in_the_array_is_told_in_each_call(timed: bool) -> None:
+    text = one_core(sequence=SEQUENCE.replace("%Y[0,0,0,0][1,1,1,256]", "%Y[0,0,0,0][1,1,1,192]"))
+    simulator = Simulator(load(text), timed=timed)
+    for then in (0, 1):
+        (warning,) = simulator.run([np.ones(256, np.int32), np.zeros(256, np.int32)]).warnings
+        assert f"fifo y: the call found {then} full objects on (0,2) and left {then + 1}" in warning
+    sound = Simulator(load(one_core()), timed=timed)
+    for _ in range(2):
+        assert sound.run([np.ones(256, np.int32), np.zeros(256, np.int32)]).warnings == ()
 
 
 def test_a_fault_stops_the_simulator_for_good() -> None:

@@ -92,15 +92,16 @@ class Ref:
         for index, size, stride in zip(indices, self.shape, self.strides, strict=True):
             if not 0 <= index < size:
                 raise fault(
-                    f"a core accesses {self.memory.name} outside its bounds",
+                    f"a core accesses {_place(self)} outside its bounds",
                     loc=loc,
+                    hint="check the loop's bounds and the index against the block's shape",
                     why=f"index [{', '.join(map(str, indices))}] of a block of "
                     f"{'x'.join(map(str, self.shape))}",
                 )
             offset += index * stride
         if not 0 <= offset < len(self.view):
             raise fault(
-                f"a core accesses memory outside buffer {self.memory.name}",
+                f"a core accesses memory outside buffer {_place(self)}",
                 loc=loc,
                 why=f"element {offset} of {len(self.view)}",
             )
@@ -134,7 +135,8 @@ class Ref:
         word = place * _WIDTH[self.element] // 4 * 4
         if not self.memory.clean and has_poison(self.memory.data[word : word + 4]):
             raise fault(
-                f"a core reads {self.memory.name}[{place}], which was never written",
+                f"a core reads {self.memory.name}[{place}] of {self.memory.buffer.tile}, which was "
+                "never written",
                 loc=loc,
                 hint="give the buffer an initial value, or write it before it is read",
             )
@@ -261,7 +263,7 @@ def not_held(ref: Ref, loc: Location | None) -> Exception:
     while base.root is not None:
         base = base.root
     fifo = base.memory.buffer.fifo
-    thing = f"an object of fifo {fifo} ({base.memory.name})" if fifo else f"buffer {base.memory.name}"
+    thing = f"an object of fifo {fifo} ({_place(base)})" if fifo else f"buffer {_place(base)}"
     return fault(
         f"a core uses {thing} without holding its lock",
         loc=loc,
@@ -281,11 +283,15 @@ def check_dma(ref: Ref, loc: Location | None, *, writes: bool) -> None:
             bd = channel.bd
             where = at(bd.descriptor.loc) if bd is not None else ""
             raise fault(
-                f"a core uses buffer {ref.memory.name} while {channel.name} works on it",
+                f"a core uses buffer {_place(ref)} while {channel.name} works on it",
                 loc=loc,
                 why=f"the DMA's descriptor{where} has begun and is not finished",
                 hint="acquire the lock that the DMA releases before using the buffer",
             )
+
+
+def _place(ref: Ref) -> str:
+    return f"{ref.memory.name} of {ref.memory.buffer.tile}"
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
