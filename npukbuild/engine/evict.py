@@ -142,7 +142,6 @@ def collect(store: LocalStore, cap: int, *, now: float | None = None) -> Usage:
         left.results += kind == "ac"
         left.contents += kind == "cas"
         left.bytes += status.st_size
-    store.counters.evicted += left.removed
     _write_estimate(store, left.bytes)
     return left
 
@@ -154,10 +153,10 @@ def clear(store: LocalStore) -> Usage:
 
 def collect_when_full(store: LocalStore) -> Usage | None:
     """After a build: add what was written to the estimate, and collect when it passes the cap."""
-    written = store.counters.bytes_written
+    written = store.bytes_written
     if not written or not store.writable:
         return None
-    store.counters.bytes_written = 0
+    store.bytes_written = 0
     try:
         held = try_lock(store.root / "locks" / "collect")
     except OSError:

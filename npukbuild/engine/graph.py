@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from npukbuild.engine.action import OutputOf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from npukbuild.engine.action import Action
     from npukbuild.engine.costs import Costs
@@ -84,11 +84,3 @@ def graph_of(nodes: Iterable[Node]) -> Graph:
     for node in nodes:
         graph.add(node)
     return graph
-
-
-def groups_of(nodes: Mapping[str, Node]) -> dict[str, list[Node]]:
-    """Return the nodes of each group."""
-    groups: dict[str, list[Node]] = {}
-    for node in nodes.values():
-        groups.setdefault(node.group, []).append(node)
-    return groups

@@ -81,7 +81,6 @@ class RemoteStore:
         self._started = 0
         self.read_only = read_only
         self.open = not self._resting()
-        self.hits = 0
         self.uploads = 0
 
     # --- asking
@@ -122,7 +121,6 @@ class RemoteStore:
                 return None
             contents[record.digest] = content
         with self._lock:
-            self.hits += 1
             self._lost = 0.0
         return Fetched(result, contents)
 

@@ -43,15 +43,6 @@ def default_cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "npukbuild"
 
 
-@dataclass(slots=True)
-class Counters:
-    """What a store did in this process."""
-
-    corrupt: int = 0
-    bytes_written: int = 0
-    evicted: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Blob:
     """Verified content: its record, a file that holds it now, and whether the store keeps that file."""
@@ -68,11 +59,14 @@ class LocalStore:
     Args:
         folder: The cache folder; its layout version is a folder inside.
         say: Takes warnings; each is given at most once.
+
+    Attributes:
+        bytes_written: In this process, since the cap was last looked after.
     """
 
     folder: Path
     say: Callable[[str], None] = lambda _text: None
-    counters: Counters = field(default_factory=Counters)
+    bytes_written: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.root = self.folder / LAYOUT
@@ -137,7 +131,7 @@ class LocalStore:
                 part = self._part()
                 shutil.copyfile(path, part)
                 _move(part, place)
-            self.counters.bytes_written += record.size
+            self.bytes_written += record.size
         return record
 
     def put_bytes(self, data: bytes, *, executable: bool = False) -> OutputRecord:
@@ -243,7 +237,6 @@ class LocalStore:
 
     def discard(self, path: Path, what: str) -> None:
         """Throw a damaged entry away and say so once."""
-        self.counters.corrupt += 1
         self._say(f"the cache held a damaged {what} ({path.name[:12]}); it is made again")
         with contextlib.suppress(OSError):
             path.unlink()
@@ -266,7 +259,7 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
-        self.counters.bytes_written += len(data)
+        self.bytes_written += len(data)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

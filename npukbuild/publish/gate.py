@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from npukbuild.smoke.artifact import ArtifactFolder
 
-CHANNELS = ("candidate", "stable")
-
 
 def read_verdict(artifact: ArtifactFolder) -> dict[str, Any]:
     """Return verdict.json of ``artifact``.
