@@ -13,7 +13,7 @@ from npukbuild.simulator.faults import fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from npukbuild.ir.design import Dim, Location, LockUse
+    from npukbuild.ir.design import Dim, Location
     from npukbuild.simulator.locks import LockState
     from npukbuild.simulator.memory import BufferMemory, HostMemory
 
@@ -282,8 +282,3 @@ def iteration_bytes(iteration: Dim | None, element: str) -> tuple[int, int] | No
     if iteration is None:
         return None
     return iteration.size, iteration.stride * ELEMENT_BYTES[element]
-
-
-def describe_locks(uses: Sequence[LockUse]) -> str:
-    """Return ``lock >= 1`` for the operations of a descriptor."""
-    return ", ".join(f"{use.lock} {'==' if use.action == 'acquire_eq' else '>='} {use.value}" for use in uses)

@@ -240,15 +240,6 @@ class Stream:
             self._end_packet()
         source.complete()
 
-    def stuck(self) -> Any:
-        """Return the end that the others wait for: the source, or the first unready receiver."""
-        if not self.source.left:
-            return self.source
-        for end in self.ends:
-            if not end.left:
-                return end
-        return None
-
 
 def _pair(target: Any, origin: Any, target_plain: bool, origin_plain: bool) -> tuple[Any, Any]:
     """Give both views of a copy one shape and unit; (None, None) when both walk memory in strides."""

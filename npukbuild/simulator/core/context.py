@@ -56,7 +56,6 @@ class CoreContext:
         self.fifo_cycles = timing.fifo_cycles
         self.functions: list[str] = []
         self.ends: dict[tuple[str, str], EndState] = {}
-        self.locks_used: dict[str, list[tuple[str, Location | None]]] = {}
         self._refs: dict[str, Ref] = {}
         self._globals: dict[str, Ref] = {}
         self._credits: dict[str, LockCredits] = {}

@@ -26,7 +26,7 @@ class CoreRunner:
         busy_cycles: Cycles in which it computed (waiting not counted).
     """
 
-    __slots__ = ("agenda", "busy_cycles", "core", "ended", "name", "program", "recorder", "resumes", "since",
+    __slots__ = ("agenda", "busy_cycles", "core", "ended", "name", "program", "recorder", "since",
                  "tile", "waiting")  # fmt: skip
 
     def __init__(self, core: Core, program: Iterator[Any], agenda: Agenda, recorder: Recorder) -> None:
@@ -40,7 +40,6 @@ class CoreRunner:
         self.waiting: Request | Wait | None = None
         self.ended = False
         self.busy_cycles = 0.0
-        self.resumes = 0
 
     def step(self, _event: object = None) -> None:
         """Go on until the program waits or ends."""
@@ -48,7 +47,6 @@ class CoreRunner:
             if self.recorder.tracing:
                 self._record_wait()
             self.waiting = None
-        self.resumes += 1
         try:
             request = next(self.program)
         except StopIteration:
