@@ -28,6 +28,7 @@ class RunResult:
         counts: Events, hand-overs, core-function calls, tasks.
         warnings: What was odd and not wrong.
         intervals: The trace (only when asked for), in cycles from the start.
+        left_out: Intervals beyond the most that a trace holds.
     """
 
     timed: bool
@@ -43,6 +44,7 @@ class RunResult:
     counts: Mapping[str, int]
     warnings: tuple[str, ...] = ()
     intervals: tuple[Interval, ...] = field(default=(), repr=False)
+    left_out: int = 0
 
     @property
     def array_us(self) -> float:

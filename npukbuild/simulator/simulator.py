@@ -200,6 +200,7 @@ class Simulator:
         if agenda.idle:
             warnings += left_in_fifos(array, levels, first=not self._calls)
         self._calls += 1
+        warnings += self._recorder.warnings(self.timing.clock_ghz)
         return before.result(self, controller, cycles, agenda.events - events, tuple(warnings))
 
     def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
@@ -314,6 +315,7 @@ class _Tally:
             counts={"events": events, "handovers": handovers, "tasks": len(controller.tasks)},
             warnings=warnings,
             intervals=tuple(array.recorder.intervals),
+            left_out=array.recorder.left_out,
         )
 
 
