@@ -92,6 +92,7 @@ template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::n
 using const_restrict_vector_iterator = restrict_vector_iterator<const std::remove_const_t<T>, Elems, Resource>;
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
 struct unaligned_vector_iterator : detail::vector_iterator_base<T, Elems, unaligned_vector_iterator<T, Elems, Resource>> {
+    static_assert(vector<std::remove_const_t<T>, Elems>::bits() <= 1024, "unaligned iterators move at most 1024 bits");
     using detail::vector_iterator_base<T, Elems, unaligned_vector_iterator>::vector_iterator_base;
 };
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>

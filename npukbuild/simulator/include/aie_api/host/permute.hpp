@@ -139,6 +139,7 @@ NPUK_INLINE operand_base_type_t<Vec> shuffle_down_replicate(const Vec &v, unsign
 
 // The Row x Col matrix in row-major order becomes its transpose.
 template <Vector Vec>
+    requires(operand_base_type_t<Vec>::bits() <= 1024)
 NPUK_INLINE operand_base_type_t<Vec> transpose(const Vec &v, unsigned Row, unsigned Col) {
     return detail::pick(operand_base_type_t<Vec>(detail::value(v)), [=](unsigned i) { return i % Row * Col + i / Row; });
 }
