@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -336,3 +337,14 @@ compile_kernels([Path({str(tmp_path / "k.cc")!r})], arch="aie2", output=Path({st
     pid = int(mark.read_text())
     assert not _alive(pid)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".k.so")]
+
+
+@pytest.mark.skipif(shutil.which("clang++") is None, reason="needs clang++")
+def test_loop_hints_of_the_core_s_compiler_are_no_errors_to_clang(tmp_path: Path) -> None:
+    text = """extern "C" void fill(int *p, int n) {
+      #pragma clang loop min_iteration_count(4)
+      #pragma clang loop max_iteration_count(64) unroll_count(2)
+      for (int i = 0; i < n; i++) p[i] = i;
+    }"""
+    clang = find_compiler({**os.environ, "NPUKBUILD_CXX": "clang++"})
+    assert build(tmp_path, text, clang).exists()

@@ -45,6 +45,13 @@
 #define __aie_dm_resource_d
 #define __aie_dm_resource_stack
 
+// Peano's own loop hints, `#pragma clang loop min_iteration_count(n)`: to any other clang they are errors.
+// Clang expands macros in its loop pragmas, so they can become hints that ask for nothing.
+#if defined(__clang__)
+#define min_iteration_count(n) vectorize_predicate(disable)
+#define max_iteration_count(n) interleave(disable)
+#endif
+
 #define NPUK_INLINE inline __attribute__((always_inline))
 #define NPUK_COLD __attribute__((noinline, cold))
 
