@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +17,7 @@ from npukbuild.errors import FolderError, InputError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from npukbuild.errors import NpukbuildError
     from npukbuild.ir.design import Array, Design
     from npukbuild.simulator import RunResult
 
@@ -74,8 +77,7 @@ def simulate(
         progress(f"reading {design}")
         loaded = _load(design, device)
         chosen = _sequence(loaded, sequence)
-        targets = _pairs(outputs, chosen, "--out")
-        arrays = _arrays(chosen, _pairs(inputs, chosen, "--in"), targets)
+        arrays, targets = _arguments(chosen, inputs, outputs, kernels, [trace, timeline])
         if kernels:
             progress("compiling the core functions for the host")
         library = _compile(kernels, loaded, Path(folder)) if kernels else None
@@ -128,39 +130,100 @@ def _sequence(design: Design, name: str | None) -> Any:
     return design.sequences[name] if name is not None else design.sequence
 
 
-def _pairs(given: Sequence[str], sequence: Any, option: str) -> dict[str, Path]:
-    """Read ``ARG=FILE`` options; all mistakes at once."""
+def _arguments(
+    sequence: Any,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    kernels: Sequence[Path],
+    pictures: Sequence[Path | None],
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the host arguments' arrays and where outputs go, before anything costly begins.
+
+    Raises:
+        NpukbuildError: Of the first mistake's kind; it has all mistakes.
+    """
+    mistakes: list[NpukbuildError] = []
+    sources = _pairs(inputs, sequence, "--in", mistakes)
+    targets = _pairs(outputs, sequence, "--out", mistakes)
+    if not mistakes:
+        _check_given(sequence, sources, targets, mistakes)
+    mistakes += [
+        InputError(f"{path} does not exist", why="it was given with --kernels")
+        for path in kernels
+        if not path.is_file()
+    ]
+    arrays = _arrays(sequence, sources, mistakes)
+    _check_places([*targets.values(), *[path for path in pictures if path is not None]], mistakes)
+    if len(mistakes) == 1:
+        raise mistakes[0]
+    if mistakes:
+        lines = [error.what + (f": {error.why}" if error.why else "") for error in mistakes]
+        hint = next((error.hint for error in mistakes if error.hint), None)
+        raise type(mistakes[0])(f"{len(lines)} of the arguments are wrong", details=lines, hint=hint)
+    return arrays, targets
+
+
+def _pairs(
+    given: Sequence[str], sequence: Any, option: str, mistakes: list[NpukbuildError]
+) -> dict[str, Path]:
+    """Read ``ARG=FILE`` options."""
     names = [name for name, _ in sequence.arguments]
+    known = "the design's arguments are " + ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments)
     found: dict[str, Path] = {}
-    mistakes = []
     for text in given:
         key, equals, file = text.partition("=")
         key = names[int(key)] if key.isdecimal() and int(key) < len(names) else key.removeprefix("%")
         if not equals or not file:
-            mistakes.append(f"{option} {text}: write ARG=FILE.npy")
+            mistakes.append(RequestError(f"{option} {text}: write ARG=FILE.npy", why=known))
         elif key not in names:
-            mistakes.append(f"{option} {text}: there is no argument {key}")
+            mistakes.append(RequestError(f"{option} {text}: there is no argument {key}", why=known))
         elif key in found:
-            mistakes.append(f"{option} {text}: {key} is given twice")
+            mistakes.append(RequestError(f"{option} {text}: {key} is given twice"))
         else:
             found[key] = Path(file)
-    if mistakes:
-        known = ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments)
-        raise RequestError(mistakes[0], why=f"the design's arguments are {known}", details=mistakes[1:])
     return found
 
 
-def _arrays(sequence: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path]) -> dict[str, Any]:
-    import numpy as np
-
+def _check_given(
+    sequence: Any,
+    inputs: Mapping[str, Path],
+    outputs: Mapping[str, Path],
+    mistakes: list[NpukbuildError],
+) -> None:
     missing = [name for name, _ in sequence.arguments if name not in inputs and name not in outputs]
     if missing:
-        raise RequestError(
-            f"host argument {missing[0]} has neither --in nor --out",
-            why="the design takes " + ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments),
-            hint=" ".join(f"--in {name}=FILE.npy" for name in missing),
+        several = len(missing) > 1
+        mistakes.append(
+            RequestError(
+                f"host argument{'s' * several} {', '.join(missing)} {'have' if several else 'has'} neither "
+                "--in nor --out",
+                why="the design takes " + ", ".join(f"{name}: {kind}" for name, kind in sequence.arguments),
+                hint=" ".join(f"--in {name}=FILE.npy" for name in missing),
+            )
         )
-    arrays, mistakes = {}, []
+
+
+def _check_places(places: Sequence[Path], mistakes: list[NpukbuildError]) -> None:
+    """Find out before the work whether its results can be written, each to a place of its own."""
+    seen: set[Path] = set()
+    for path in places:
+        if path.resolve() in seen:
+            mistakes.append(RequestError(f"two results would be written to {path}"))
+        seen.add(path.resolve())
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            descriptor, name = tempfile.mkstemp(prefix=".probe-", dir=path.parent)
+            os.close(descriptor)
+            Path(name).unlink()
+        except OSError as error:
+            mistakes.append(FolderError(f"cannot write {path}", why=error.strerror))
+
+
+def _arrays(sequence: Any, inputs: Mapping[str, Path], mistakes: list[NpukbuildError]) -> dict[str, Any]:
+    import numpy as np
+
+    arrays = {}
     for name, kind in sequence.arguments:
         if name not in inputs:
             arrays[name] = np.zeros(kind.shape, dtype_of(kind.element))
@@ -169,10 +232,6 @@ def _arrays(sequence: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Pat
             arrays[name] = _input(name, kind, inputs[name])
         except InputError as error:
             mistakes.append(error)
-    if len(mistakes) == 1:
-        raise mistakes[0]
-    if mistakes:
-        raise InputError("input arrays do not fit the design", details=[str(error) for error in mistakes])
     return arrays
 
 
@@ -188,7 +247,9 @@ def _input(name: str, kind: Array, path: Path) -> Any:
             f"{path} has shape {_shape(array.shape)}",
             why=f"argument {name} is {_shape(kind.shape)} of {kind.element}",
         )
-    if array.dtype != wanted and not (array.dtype.kind == "f" and kind.element in ("bf16", "f16", "f32")):
+    if array.dtype.newbyteorder("=") != wanted and not (
+        array.dtype.kind == "f" and kind.element in ("bf16", "f16", "f32")
+    ):
         raise InputError(
             f"{path} holds {array.dtype}",
             why=f"argument {name} is {kind.element}",
@@ -217,9 +278,6 @@ def _compile(sources: Sequence[Path], design: Design, folder: Path) -> Any:
     from npukbuild.simulator.kernel_library import KernelLibrary
     from npukbuild.targets import load_target
 
-    missing = [path for path in sources if not path.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]} does not exist", why="it was given with --kernels")
     arch = load_target(design.device).arch
     output = folder / "kernels.so"
     return KernelLibrary(
@@ -258,9 +316,6 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         FolderError: It cannot be written.
     """
-    import errno
-    import os
-
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

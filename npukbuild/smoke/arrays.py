@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from npukbuild.kernels.abi import Argument
 
+_MAGIC = b"\x93NUMPY"
+_ZIP = b"PK"
+
 
 def load_array(path: Path) -> NDArray[Any]:
     """Read a .npy file.
@@ -25,12 +28,13 @@ def load_array(path: Path) -> NDArray[Any]:
         InputError: The file is missing, is not a .npy file, is cut short, or holds Python objects.
     """
     try:
+        _check_start(path)
         loaded = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"{path} is not a readable .npy file", why=str(error), hint="write it with numpy.save"
+            f"{path} is not a readable .npy file", why=_why(error), hint="write it with numpy.save"
         ) from error
     if not isinstance(loaded, np.ndarray):
         raise InputError(f"{path} is an archive of several arrays", hint="give one .npy file per argument")
@@ -38,6 +42,22 @@ def load_array(path: Path) -> NDArray[Any]:
         # numpy has no bfloat16 of its own and reads one back as two opaque bytes.
         return loaded.view(NUMPY_DTYPES["bf16"])
     return loaded
+
+
+def _check_start(path: Path) -> None:
+    """Refuse what numpy would take for a pickle, since it then names a way to load it unsafely."""
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if start != _MAGIC and not start.startswith(_ZIP):
+        raise ValueError("it does not begin as a .npy file does" if start else "it is empty")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if "allow_pickle" in str(error):
+        return "it holds Python objects, which are not loaded: unpickling a file can run any code"
+    return str(error)
 
 
 def convert(array: NDArray[Any], argument: Argument) -> tuple[NDArray[Any], str | None]:

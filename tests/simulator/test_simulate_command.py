@@ -102,6 +102,41 @@ def test_mistakes_are_explained(
     assert part in capsys.readouterr().err
 
 
+def test_all_mistakes_of_a_command_line_are_told_at_once_and_nothing_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("f.npy", np.zeros(256, np.float32))
+    np.save("objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (folder / "text.npy").write_text("hello")
+    before = sorted(folder.iterdir())
+    words = ["--in", "X=f.npy", "--in", "Y=text.npy", "--out", "X=same.npy", "--out", "Y=same.npy"]
+    assert simulate("copy.mlir", *words, "--trace", "nosuch/t.json", "--kernels", "nosuch.cc") == 28
+    said = capsys.readouterr().err
+    assert "5 of the arguments are wrong" in said
+    for part in (
+        "nosuch.cc does not exist",
+        "f.npy holds float32: argument X is i32",
+        "text.npy is not a readable .npy file: it does not begin as a .npy file does",
+        "two results would be written to same.npy",
+        "cannot write nosuch/t.json",
+    ):
+        assert part in said
+    assert simulate("copy.mlir", "--in", "X=objects.npy", "--in", "Q=x.npy", "--out", "Z=z.npy") == 2
+    said = capsys.readouterr().err
+    for part in ("no argument Q", "no argument Z", "it holds Python objects"):
+        assert part in said
+    assert "unsafely" not in said
+    assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--out", "X=nosuch/x.npy") == 11
+    assert simulate("copy.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--trace", ".") == 11
+    assert sorted(folder.iterdir()) == before
+
+
+def test_numbers_in_the_other_byte_order_are_the_same_numbers(folder: Path) -> None:
+    np.save("big.npy", np.arange(256, dtype=">i4"))
+    assert simulate("copy.mlir", "--in", "X=big.npy", "--out", "Y=y.npy", "--functional") == 0
+    assert (np.load("y.npy") == np.arange(256)).all()
+
+
 def test_a_design_that_does_not_exist_or_does_not_fit(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
