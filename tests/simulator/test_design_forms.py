@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npukbuild.errors import DesignError
 from npukbuild.simulator import Simulator
 from tests.simulator.designs import COPY, PASS, SEQUENCE, call, load, one_core
 
@@ -474,3 +475,60 @@ def test_two_simulators_do_not_see_each_other() -> None:
     first.run(one)
     assert (one[1] == X).all()
     assert (two[1] == X + 5).all()
+
+
+CHAIN = """module { aie.device(npu1_1col) {
+  %s = aie.tile(0, 0)
+  %t = aie.tile(0, 1)
+  %b = aie.buffer(%t) {sym_name = "b"} : memref<128xi32>
+  %free = aie.lock(%t, 0) {init = 1 : i32, sym_name = "free"}
+  %full = aie.lock(%t, 1) {init = 0 : i32, sym_name = "full"}
+  aie.flow(%s, DMA : 0, %t, DMA : 0)
+  aie.flow(%t, DMA : 0, %s, DMA : 0)
+  aie.shim_dma_allocation @x (%s, MM2S, 0)
+  aie.shim_dma_allocation @y (%s, S2MM, 0)
+  aie.bd_chain @halves(%a: memref<256xi32>) {
+    aie.dma_bd(%a : memref<256xi32>, 128, 128)
+    aie.next_bd ^second
+  ^second:
+    aie.dma_bd(%a : memref<256xi32>, 0, 128)
+    aie.end
+  }
+  aie.bd_chain @turn(%a: memref<128xi32>, %take: index, %give: index) {
+    aie.use_lock(%take, AcquireGreaterEqual, 1)
+    aie.dma_bd(%a : memref<128xi32>, 0, 128)
+    aie.use_lock(%give, Release, 1)
+    aie.end
+  }
+  aie.runtime_sequence(%x: memref<256xi32>, %y: memref<256xi32>) {
+    %0 = aiex.dma_start_bd_chain @turn(%b, %free, %full) : (memref<128xi32>, index, index) on (%t, S2MM, 0) {repeat_count = 1 : i32}
+    %1 = aiex.dma_start_bd_chain @turn(%b, %full, %free) : (memref<128xi32>, index, index) on (%t, MM2S, 0) {repeat_count = 1 : i32}
+    %2 = aiex.dma_start_bd_chain_for @halves(%x) : (memref<256xi32>) for @x
+    %3 = aiex.dma_start_bd_chain_for @halves(%y) : (memref<256xi32>) for @y {issue_token = true}
+    aiex.dma_await_task(%3)
+  } } }"""  # fmt: skip # noqa: E501
+
+
+def test_a_chain_is_filled_in_with_buffers_and_locks_where_it_is_started() -> None:
+    pushes: list[Any] = list(load(CHAIN).sequence.operations[:4])
+    assert [[one.buffer for one in push.descriptors] for push in pushes] == [
+        ["b"],
+        ["b"],
+        ["x"] * 2,
+        ["y"] * 2,
+    ]
+    assert [pushes[n].descriptors[0].acquires[0].lock for n in (0, 1)] == ["free", "full"]
+    assert (run(CHAIN) == X).all()
+    # y takes the halves the other way round only if both ends do not swap them alike
+    straight = CHAIN.replace("@halves(%y) :", "@whole(%y) :").replace(
+        "aie.bd_chain @turn", "aie.bd_chain @whole(%a: memref<256xi32>) {\n"
+        "    aie.dma_bd(%a : memref<256xi32>, 0, 256)\n    aie.end\n  }\n  aie.bd_chain @turn", 1,
+    )  # fmt: skip
+    assert (run(straight) == np.roll(X, 128)).all()
+
+
+def test_a_chain_that_does_not_exist_or_takes_other_arguments_is_named() -> None:
+    with pytest.raises(DesignError, match="no bd_chain is named half"):
+        load(CHAIN.replace("for @halves(%x)", "for @half(%x)"))
+    with pytest.raises(DesignError, match="the arguments of bd_chain turn do not fit"):
+        load(CHAIN.replace("_for @halves(%x)", "_for @turn(%x)"))

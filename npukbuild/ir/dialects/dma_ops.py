@@ -219,3 +219,18 @@ def _positional(parser: Parser, found: dict[str, Any]) -> None:
     if slot is None:
         parser.raise_error("a descriptor has an offset and a length, nothing more")
     found[slot] = value
+
+
+@irdl_op_definition
+class BdChainOp(DesignOp):
+    """``aie.bd_chain @name(%buffer: memref<...>, %lock: index) { ... }``: a chain for tasks to fill in."""
+
+    name = "aie.bd_chain"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse the name, the arguments and the chain."""
+        name = parser.parse_symbol_name()
+        arguments = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
+        region = parser.parse_region(arguments)
+        return cls.make(regions=[region], attributes=attributes_of(parser, sym_name=name))

@@ -20,6 +20,7 @@ from npukbuild.ir.dialects.base import (
 )
 
 if TYPE_CHECKING:
+    from xdsl.ir import SSAValue
     from xdsl.parser import Parser
 
 
@@ -59,6 +60,51 @@ class ConfigureTaskOp(DesignOp):
         return cls.make(
             operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser, **given)
         )
+
+
+@irdl_op_definition
+class StartBdChainOp(DesignOp):
+    """``%t = aiex.dma_start_bd_chain @c(%a) : (memref<...>) on (%tile, MM2S, 0) {issue_token = true}``."""
+
+    name = "aiex.dma_start_bd_chain"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse the chain's name, its arguments and the channel."""
+        given, operands = _chain_call(parser)
+        parser.parse_keyword("on")
+        parser.parse_punctuation("(")
+        operands.append(tile_operand(parser))
+        comma(parser)
+        given["direction"] = StringAttr(word(parser))
+        comma(parser)
+        given["channel"] = integer(parser)
+        parser.parse_punctuation(")")
+        return cls.make(operands=operands, results=[INDEX], attributes=attributes_of(parser, **given))
+
+
+@irdl_op_definition
+class StartBdChainForOp(DesignOp):
+    """``%t = aiex.dma_start_bd_chain_for @c(%a) : (memref<...>) for @alloc {issue_token = true}``."""
+
+    name = "aiex.dma_start_bd_chain_for"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse the chain's name, its arguments and the allocation."""
+        given, operands = _chain_call(parser)
+        parser.parse_keyword("for")
+        given["alloc"] = symbol(parser)
+        return cls.make(operands=operands, results=[INDEX], attributes=attributes_of(parser, **given))
+
+
+def _chain_call(parser: Parser) -> tuple[dict[str, Any], list[SSAValue]]:
+    given: dict[str, Any] = {"chain": symbol(parser)}
+    values = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_unresolved_operand)
+    parser.parse_punctuation(":")
+    start = parser.pos
+    kinds = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_type)
+    return given, list(parser.resolve_operands(values, kinds, start))
 
 
 class TaskUseOp(DesignOp):

@@ -19,6 +19,7 @@ _ANYWHERE = {
 }
 
 _READ = {
+    "aie.bd_chain": {"sym_name"},
     "aie.buffer": {"sym_name", "address", "mem_bank", "initial_value"},
     "aie.cascade_flow": set(),
     "aie.configure_cascade": {"inputDir", "outputDir"},
@@ -65,6 +66,8 @@ _READ = {
     "aiex.dma_configure_task": {"direction", "channel", "issue_token", "repeat_count", "packet"},
     "aiex.dma_configure_task_for": {"alloc", "issue_token", "repeat_count", "packet"},
     "aiex.dma_free_task": set(),
+    "aiex.dma_start_bd_chain": {"chain", "direction", "channel", "issue_token", "repeat_count"},
+    "aiex.dma_start_bd_chain_for": {"chain", "alloc", "issue_token", "repeat_count"},
     "aiex.dma_start_task": set(),
     "aiex.npu.dma_memcpy_nd": {
         "id",

@@ -240,6 +240,7 @@ _LATER = (
     core_ops.CascadeFlowOp,
     core_ops.ConfigureCascadeOp,
     aie_ops.SequenceOp,
+    dma_ops.BdChainOp,
     dma_ops.DmaProgramOp,
     fifo_ops.ObjectFifoLinkOp,
     aiex_ops.OldRuntimeSequenceOp,

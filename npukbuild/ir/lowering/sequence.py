@@ -28,6 +28,7 @@ from npukbuild.ir.design import (
 from npukbuild.ir.dialects import aie_ops, aiex_ops, task_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
 from npukbuild.ir.lowering import raw
+from npukbuild.ir.lowering.bd_chains import configured_chain
 from npukbuild.ir.lowering.constants import constant, evaluate
 from npukbuild.ir.lowering.tasks import Task, configure_task
 from npukbuild.ir.lowering.values import array_of
@@ -326,12 +327,23 @@ def _configure(run: Sequencer, op: DesignOp) -> None:
         run.tasks[op.results[0]] = configure_task(run, op, target, len(run.tasks))
 
 
+def _start_chain(run: Sequencer, op: DesignOp) -> None:
+    configure = configured_chain(run.state, op)
+    _configure(run, configure)
+    task = run.tasks.pop(configure.results[0], None)
+    if task is not None:
+        run.tasks[op.results[0]] = task
+        run.found.append(_push_of(task, op))
+
+
 def _start(run: Sequencer, op: DesignOp) -> None:
     task = run.task_of(op)
-    run.found.append(
-        Push(
-            task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op)
-        )
+    run.found.append(_push_of(task, op))
+
+
+def _push_of(task: Task, op: DesignOp) -> Push:
+    return Push(
+        task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op)
     )
 
 
@@ -375,6 +387,8 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.SetLockOp: _set_lock,
     task_ops.ConfigureTaskOp: _configure,
     task_ops.ConfigureTaskForOp: _configure,
+    task_ops.StartBdChainOp: _start_chain,
+    task_ops.StartBdChainForOp: _start_chain,
     task_ops.StartTaskOp: _start,
     task_ops.AwaitTaskOp: _await,
     task_ops.FreeTaskOp: _free,
