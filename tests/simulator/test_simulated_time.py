@@ -19,6 +19,7 @@ from npukbuild.render import render
 from npukbuild.simulator import RunResult, Simulator
 from npukbuild.simulator.recording import Interval
 from npukbuild.simulator.timeline.page import timeline_html
+from npukbuild.simulator.timeline.tracks import colours_of
 from npukbuild.simulator.timing import FunctionCost, block_sizes
 from npukbuild.simulator.trace import GROUPS, chrome_trace, trace_json, tracks_of
 from npukbuild.targets import load_target
@@ -294,5 +295,8 @@ def test_the_page_is_complete_and_needs_nothing_from_elsewhere() -> None:
         assert "src" not in attributes
     assert "prefers-color-scheme:dark" in html
     assert "http" not in html
+    assert "shared memory of neighbours" in said
+    colours = colours_of(time_only(design, trace=True))
+    assert len({colours[name] for name in design.functions}) == len(design.functions) > 2
     titles = sum(tag == "title" for tag, _ in page.tags)
     assert titles > 20

@@ -107,7 +107,7 @@ def _streams(design: Design, result: RunResult, rows: int) -> list[str]:
     for flow in design.flows:
         for end in flow.destinations:
             drawn.setdefault((flow.source.tile, end.tile), []).append(flow.fifo or "stream")
-    for shared in _shared(design):
+    for shared in shared_fifos(design):
         drawn.setdefault(shared[:2], []).append(f"{shared[2]} (shared memory)")
     busy: dict[tuple[str, str], float] = {}
     for name, share in result.streams.items():
@@ -129,7 +129,7 @@ def _streams(design: Design, result: RunResult, rows: int) -> list[str]:
     return parts
 
 
-def _shared(design: Design) -> list[tuple[TileId, TileId, str]]:
+def shared_fifos(design: Design) -> list[tuple[TileId, TileId, str]]:
     """Fifos whose both ends use the same buffers."""
     ends: dict[str, dict[str, TileId]] = {}
     for core in design.cores.values():

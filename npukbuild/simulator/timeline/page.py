@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from npukbuild.simulator.timeline.array_map import array_svg
-from npukbuild.simulator.timeline.tracks import colour_of, functions_of, tracks_svg
+from npukbuild.simulator.timeline.array_map import array_svg, shared_fifos
+from npukbuild.simulator.timeline.tracks import COLOURS, colours_of, functions_of, tracks_svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,17 +19,17 @@ _STYLE = """
 --shim:#f3e7d2;
 --mem:#dfe9f7;--core:#e0f1e4;--ddr:#ece4f3;--busy:#2f8f57;--flow:#7a8699;--wait:#e3b7a8;--w0:#3a78c2;
 --w1:#2f8f57;
---w2:#8a5fb0;--w3:#b7822b}
+--w2:#8a5fb0;--w3:#b7822b;--w4:#1f97a5;--w5:#b8487f;--w6:#7c8a1e;--w7:#5a63c9}
 @media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e6e8eb;--soft:#9aa3b0;--line:#333a44;
 --track:#20252c;
 --shim:#453823;--mem:#24364d;--core:#213d2b;--ddr:#3a2d47;--busy:#54b87e;--flow:#7f8b9d;--wait:#6d4237;
 --w0:#5b9ae4;
---w1:#54b87e;--w2:#ab82d1;--w3:#d6a250}}
+--w1:#54b87e;--w2:#ab82d1;--w3:#d6a250;--w4:#4fbfcc;--w5:#dc78a8;--w6:#a9b84a;--w7:#8b93ee}}
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1220px;padding:24px 20px;
 background:var(--bg);
 color:var(--fg)}
 h1{font-size:24px;margin:0 0 4px;overflow-wrap:anywhere}
-h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:80ch}
+h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:110ch}
 .soft{color:var(--soft)}.scroll{overflow-x:auto}svg{display:block}
 .cards{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}.card{border:1px solid var(--line);
 border-radius:8px;
@@ -47,7 +47,8 @@ stroke:var(--line)}
 .track{fill:var(--track)}.busy{fill:var(--busy)}.flow{fill:none;stroke:var(--flow)}.tip{fill:var(--flow)}
 .grid{stroke:var(--line);stroke-width:1;fill:none}.wait{fill:var(--wait)}.w0{fill:var(--w0)}
 .w1{fill:var(--w1)}
-.w2{fill:var(--w2)}.w3{fill:var(--w3)}.dot{display:inline-block;width:11px;height:11px;
+.w2{fill:var(--w2)}.w3{fill:var(--w3)}.w4{fill:var(--w4)}.w5{fill:var(--w5)}
+.w6{fill:var(--w6)}.w7{fill:var(--w7)}.dot{display:inline-block;width:11px;height:11px;
 border-radius:2px;margin-right:6px}.key i{display:inline-block;width:12px;height:12px;border-radius:2px;
 margin:0 5px 0 14px;vertical-align:-1px}.meter{display:inline-block;width:90px;height:8px;
 background:var(--track);
@@ -57,7 +58,7 @@ vertical-align:1px;margin-right:6px}.meter i{display:block;height:8px;background
 
 _KEY = (
     '<p class="key">'
-    + "".join(f'<i style="background:var(--w{number});margin:0 2px 0 0"></i>' for number in range(4))
+    + "".join(f'<i style="background:var(--w{number});margin:0 2px 0 0"></i>' for number in range(COLOURS))
     + ' work (a colour per function or fifo)<i style="background:var(--wait)"></i>waiting'
     '<i style="background:var(--track)"></i>idle</p>'
 )
@@ -98,7 +99,8 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         (
             "<h2>Streams</h2><p>Every stream moves 4 bytes per cycle at most. A stream that is busy all the "
             "time is a "
-            "bottleneck; one that is idle waits for its sender or its receiver.</p>"
+            "bottleneck; one that is idle waits for its sender or its receiver. <b>MM2S</b> (memory to "
+            "stream) is a DMA channel that sends, <b>S2MM</b> (stream to memory) one that receives.</p>"
         ),
         _streams(design, result),
         (
@@ -154,13 +156,18 @@ def _streams(design: Design, result: RunResult) -> str:
         source, _, ends = name.partition(" to ")
         meter = f"<span class='meter'><i style='width:{share:.0%}'></i></span>{share:.0%}"
         rows.append((escape(fifos.get(source, "")), escape(source), escape(ends), meter))
+    rows.extend(
+        (escape(fifo), f"core {source}", f"core {end}", "shared memory of neighbours, no stream")
+        for source, end, fifo in shared_fifos(design)
+    )
     return _table(("fifo", "from", "to", "busy"), rows)
 
 
 def _functions(result: RunResult) -> str:
+    colours = colours_of(result)
     rows = [
         (
-            f"<i class='dot' style='background:var(--w{colour_of(name)})'></i>{escape(name)}",
+            f"<i class='dot' style='background:var(--w{colours[name]})'></i>{escape(name)}",
             f"{calls:,}",
             f"{cycles:,.0f}",
             f"{cycles / result.clock_ghz * 1e-3:,.2f} us",

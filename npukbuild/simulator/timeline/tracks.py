@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from npukbuild.simulator.recording import WAITING
-from npukbuild.simulator.trace import GROUPS, group_of
+from npukbuild.simulator.trace import GROUPS, group_of, tracks_of
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import Design
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from npukbuild.simulator.result import RunResult
 
 _LEFT, _WIDTH, _ROW, _BAR = 200, 980, 18, 12
-_MOST_ROWS = 160
+_MOST_ROWS = 400
+_MOST_BARS = 16_000
+COLOURS = 8
 _CLOSE = 0.35
-"""Intervals of one kind that are closer than this many pixels are drawn as one."""
+"""Intervals of one kind that are closer than this many pixels are drawn as one (twice as many, and so on,
+where the page would have more than ``_MOST_BARS`` bars)."""
 
 
 def tracks_svg(design: Design, result: RunResult) -> str:
@@ -26,6 +29,7 @@ def tracks_svg(design: Design, result: RunResult) -> str:
         for channel in design.channels
     }
     scale = _WIDTH / max(result.cycles, 1.0)
+    colours = colours_of(result)
     by_track: dict[str, list[Interval]] = {}
     for interval in result.intervals:
         if interval.start < result.cycles:
@@ -33,8 +37,10 @@ def tracks_svg(design: Design, result: RunResult) -> str:
     rows: list[str] = []
     y = 24.0
     drawn = 0
+    every = tracks_of(interval for intervals in by_track.values() for interval in intervals[:1])
+    most = _MOST_BARS // max(1, min(len(every), _MOST_ROWS))
     for group in GROUPS:
-        names = sorted(name for name in by_track if group_of(name) == group)
+        names = [name for name in every if group_of(name) == group]
         if not names:
             continue
         rows.append(f'<text x="0" y="{y + 12}" class="group">{group}</text>')
@@ -47,9 +53,15 @@ def tracks_svg(design: Design, result: RunResult) -> str:
             label = f"{label}  {fifos.get(label, '')}"
             rows.append(f'<text x="0" y="{y + 10}" class="small">{escape(label)}</text>')
             rows.append(f'<rect x="{_LEFT}" y="{y}" width="{_WIDTH}" height="{_BAR}" class="track"/>')
-            rows.extend(_bars(by_track[name], y, scale, result))
+            rows.extend(_bars(by_track[name], y, scale, result, colours, most))
             y += _ROW
         y += 6
+    if len(every) > drawn:
+        rows.append(
+            f'<text x="0" y="{y + 12}" class="group">{len(every) - drawn} more tracks are not drawn; '
+            "the trace has them</text>"
+        )
+        y += _ROW
     height = y + 10
     return (
         f'<svg viewBox="0 0 {_LEFT + _WIDTH + 10} {height}" width="{_LEFT + _WIDTH + 10}" role="img" '
@@ -72,29 +84,43 @@ def _axis(result: RunResult, scale: float, height: float) -> str:
     return "".join(parts)
 
 
-def _bars(intervals: list[Interval], y: float, scale: float, result: RunResult) -> list[str]:
-    found: list[str] = []
+def _bars(
+    intervals: list[Interval], y: float, scale: float, result: RunResult, colours: dict[str, int], most: int
+) -> list[str]:
+    ordered = sorted(intervals, key=lambda item: item.start)
+    close = _CLOSE
+    while len(runs := _runs(ordered, scale, close)) > most:
+        close *= 2
+    return [_bar(run, y, waits, result, scale, colours) for waits, run in runs]
+
+
+def _runs(
+    intervals: list[Interval], scale: float, close: float
+) -> list[tuple[bool, list[float | str | int]]]:
+    """Bars: left and right in pixels, name, number of intervals, detail of the first; waiting first."""
+    found: list[tuple[bool, list[float | str | int]]] = []
+    wide = 2 * close / _CLOSE
     for waits in (True, False):
         run: list[float | str | int] = []
-        for interval in sorted(intervals, key=lambda item: item.start):
+        for interval in intervals:
             if (interval.detail == WAITING or interval.name.startswith("wait for")) is not waits:
                 continue
             left, right = interval.start * scale, (interval.start + interval.cycles) * scale
-            if run and left - float(run[1]) < _CLOSE and right - float(run[0]) < 2:
+            if run and left - float(run[1]) < close and right - float(run[0]) < wide:
                 run[1] = max(float(run[1]), right)
                 run[3] = int(run[3]) + 1
                 continue
-            if run:
-                found.append(_bar(run, y, waits, result, scale))
             run = [left, right, interval.name, 1, interval.detail]
-        if run:
-            found.append(_bar(run, y, waits, result, scale))
+            found.append((waits, run))
     return found
 
 
-def colour_of(name: str) -> int:
-    """Return the number of the colour that a name has on the page."""
-    return sum(map(ord, name)) % 4
+def colours_of(result: RunResult) -> dict[str, int]:
+    """Return the number of the colour of every name: core functions first, so that they differ."""
+    names = [name for name, _, _ in functions_of(result)]
+    names += [interval.name for interval in result.intervals if group_of(interval.track) == "DMA channels"]
+    names += [interval.name for interval in result.intervals if interval.detail != WAITING]
+    return {name: number % COLOURS for number, name in enumerate(dict.fromkeys(names))}
 
 
 def functions_of(result: RunResult) -> list[tuple[str, int, float]]:
@@ -106,13 +132,20 @@ def functions_of(result: RunResult) -> list[tuple[str, int, float]]:
     return [(name, len(cycles), sum(cycles) / len(cycles)) for name, cycles in sorted(found.items())]
 
 
-def _bar(run: list[float | str | int], y: float, waits: bool, result: RunResult, scale: float) -> str:
+def _bar(
+    run: list[float | str | int],
+    y: float,
+    waits: bool,
+    result: RunResult,
+    scale: float,
+    colours: dict[str, int],
+) -> str:
     left, right = float(run[0]), min(float(run[1]), float(_WIDTH))
     start = left / scale / result.clock_ghz * 1e-3
     length = (right - left) / scale / result.clock_ghz * 1e-3
     more = f" and {int(run[3]) - 1} more" if int(run[3]) > 1 else ""
     detail = f"\n{run[4]}" if run[4] and run[4] != WAITING else ""
-    kind = "wait" if waits else f"work w{colour_of(str(run[2]))}"
+    kind = "wait" if waits else f"work w{colours[str(run[2])]}"
     return (
         f'<rect x="{_LEFT + left:.2f}" y="{y}" width="{max(right - left, 0.4):.2f}" height="{_BAR}" '
         f'class="{kind}">'
