@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.ir.design import ELEMENT_BYTES, Array
+from npukbuild.ir.design import Array
 from npukbuild.targets.registers import register_rate
 from npukbuild.targets.timing import gemm_timing, kernel_cycles, launch_us, run_ns, zero_cycles
 
@@ -237,8 +237,3 @@ def block_sizes(blocks: list[Array]) -> tuple[int, int, int] | None:
     sizes = tuple(isqrt(max(0, x * y // z)) for x, y, z in ((a, c, b), (a, b, c), (b, c, a)))
     m, k, n = sizes
     return (m, k, n) if m * k == a and k * n == b and m * n == c else None
-
-
-def element_size(array: Array) -> int:
-    """Return the bytes of an element."""
-    return ELEMENT_BYTES[array.element]
