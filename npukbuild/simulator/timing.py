@@ -107,8 +107,8 @@ class DdrPort:
     The two reading channels of a shim share its port burst by burst, so that both get on at the pace of what
     they have to read: together they take ``(a^s + b^s)^(1/s)`` of the closed form, with ``a`` and ``b`` what
     each has taken alone in this call and ``share`` the exponent, and no less than their bytes take at
-    ``port_bytes`` per cycle. All shims together are served in order of arrival at the array's total
-    bandwidth.
+    ``port_bytes`` per cycle. All shims together share the array's total bandwidth
+    (:class:`DdrServer`).
     """
 
     __slots__ = ("alone", "bytes", "clock", "memory", "timing")
@@ -123,6 +123,7 @@ class DdrPort:
     def begin(self) -> None:
         """Start a call: what earlier calls read says nothing about how this one shares the port."""
         self.alone.clear()
+        self.memory.begin()
 
     def cycles(self, channel: Any, count: int, start: float) -> float:
         """Return the cycles that ``count`` bytes of a channel's descriptor take from ``start`` on."""
@@ -131,7 +132,7 @@ class DdrPort:
         self.bytes += count
         if not channel.receives:
             own *= self._sharing(channel, own, count)
-        return max(own, self.memory.serve(count, start) - start)
+        return max(own, self.memory.serve(count, start, own) - start)
 
     def _sharing(self, channel: Any, cycles: float, count: int) -> float:
         """Return by how much the port's other reader slows this one down, with this piece counted in."""
@@ -148,23 +149,45 @@ class DdrPort:
 
 
 class DdrServer:
-    """Serves bytes at a rate (per cycle) in order of arrival."""
+    """Shares the array's DDR bandwidth, in bytes per cycle, among transfers with a pace of their own.
 
-    __slots__ = ("busy", "bytes", "free_at", "rate")
+    Bandwidth is given out per span of :data:`_SPAN` cycles to whoever asked first, and nobody gets more of a
+    span than its pace takes: a long write does not hold up the short reads that go on beside it.
+    """
+
+    __slots__ = ("busy", "bytes", "given", "rate")
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        self.free_at = 0.0
+        self.given: dict[int, float] = {}
         self.busy = 0.0
         self.bytes = 0
 
-    def serve(self, count: int, start: float) -> float:
-        """Return when ``count`` bytes that are asked for at ``start`` have been served."""
-        cycles = count / self.rate
-        self.free_at = max(self.free_at, start) + cycles
-        self.busy += cycles
+    def begin(self) -> None:
+        """Start a call: the spans of earlier ones are over."""
+        self.given.clear()
+
+    def serve(self, count: int, start: float, alone: float) -> float:
+        """Return when ``count`` bytes are served that take ``alone`` cycles from ``start`` unhindered."""
+        self.busy += count / self.rate
         self.bytes += count
-        return self.free_at
+        pace = max(count, 1) / max(alone, 1.0)
+        left, now, most, given = float(count), start, self.rate * _SPAN, self.given
+        while True:
+            span = int(now // _SPAN)
+            used = given.get(span, 0.0)
+            end = (span + 1.0) * _SPAN
+            room = min(pace * (end - now), most - used)
+            if left <= room:
+                given[span] = used + left
+                return now + left / pace
+            given[span] = used + room
+            left -= room
+            now = end
+
+
+_SPAN = 512
+"""Cycles: shorter than a block's transfer, longer than a burst."""
 
 
 def run_of(bd: Any) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from npukbuild.simulator import RunResult, Simulator
 from npukbuild.simulator.recording import Interval
 from npukbuild.simulator.timeline.page import timeline_html
 from npukbuild.simulator.timeline.tracks import colours_of
-from npukbuild.simulator.timing import FunctionCost, block_sizes
+from npukbuild.simulator.timing import DdrServer, FunctionCost, block_sizes
 from npukbuild.simulator.trace import GROUPS, chrome_trace, trace_json, tracks_of
 from npukbuild.targets import load_target
 from npukbuild.targets.timing import convert_cycles, kernel_cycles
@@ -80,6 +80,14 @@ def test_the_models_agree_where_a_part_other_than_the_longest_matters(
     plan = plan_matmul(problem, load_target(target))
     result = time_only(load_design(render(plan).design))
     assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
+
+
+def test_a_long_transfer_does_not_hold_up_a_short_one_beside_it() -> None:
+    memory = DdrServer(rate=10.0)
+    assert memory.serve(100_000, 0.0, 20_000.0) == pytest.approx(20_000)  # half of the bandwidth for long
+    assert memory.serve(5_000, 1_000.0, 1_000.0) == pytest.approx(2_000)  # the other half is free
+    assert memory.serve(50_000, 3_000.0, 5_000.0) == pytest.approx(13_000, abs=600)  # twice what is left
+    assert memory.bytes == 155_000
 
 
 def test_a_second_call_takes_as_long_as_the_first() -> None:
