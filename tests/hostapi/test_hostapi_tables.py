@@ -73,6 +73,10 @@ def table() -> str:
         asked.row(False, "aie::select(x, x, y)", own, f"aie::mask<{2 * lanes}>")
         asked.row(False, "aie::concat(x, y)", own, other)
         asked.row(False, "aie::store_v(y, x)", own, "double *")
+    asked.row(False, "aie::to_fixed(x)", vector("float", 64))
+    for lanes in (32, 64):
+        asked.row(True, "aie::to_fixed<int32>(x)", vector("bfloat16", lanes))
+        asked.row(lanes == 32, "aie::to_fixed<uint32>(x)", vector("bfloat16", lanes))
     for a, b in itertools.product(BITS, BITS):
         left, right = vector(a, 32), vector(b, 32)
         for name in ("mul", "negmul"):

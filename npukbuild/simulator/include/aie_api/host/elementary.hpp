@@ -32,14 +32,14 @@ NPUK_INLINE int32_t bf16_to_int_lane(float value, int shift) {
 // v * 2^shift as integers. From bfloat16 to int16 and int32 one instruction does it, rounding down, and
 // int16 keeps the low bits; all others round to nearest and saturate.
 template <class TR = int32, unsigned Elems>
-    requires(detail::is_integral_v<TR>)
+    requires(detail::is_integral_v<TR> && Elems <= 32)
 NPUK_INLINE vector<TR, Elems> to_fixed(const vector<float, Elems> &v, int shift = 0) {
     vector<TR, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) out.set(npuk::from_lane<TR>(detail::to_fixed_lane<TR>(v.get(i), shift)), i);
     return out;
 }
 template <class TR = int32, unsigned Elems>
-    requires(detail::is_integral_v<TR>)
+    requires(detail::is_integral_v<TR> && (!std::is_same_v<TR, uint32> || Elems <= 32))
 NPUK_INLINE vector<TR, Elems> to_fixed(const vector<bfloat16, Elems> &v, int shift = 0) {
     vector<TR, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) {
