@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from npukbuild.ir import load_design
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from npukbuild.ir.design import Design
+
+X = np.arange(256, dtype=np.int32) - 31
+BOTH = pytest.mark.parametrize("timed", [False, True])
 
 PASS = """
     %c0 = arith.constant 0 : index
@@ -91,3 +95,20 @@ def change_sequence(design: Design, change: Callable[[tuple[Any, ...]], Any]) ->
     sequence = design.sequence
     changed = replace(sequence, operations=tuple(change(sequence.operations)))
     return replace(design, sequences={sequence.name: changed})
+
+
+def run(text: str, timed: bool = True, calls: int = 2) -> Any:
+    """Run twice with other data; return the first output after checking that the second follows suit."""
+    from npukbuild.simulator import Simulator
+
+    simulator = Simulator(load(text), None, timed=timed)
+    outputs = []
+    for number in range(calls):
+        args = [X + 1000 * number, np.full(256, -1, np.int32)]
+        result = simulator.run(args)
+        assert result.warnings == ()
+        outputs.append(args[1])
+    if calls == 2:
+        changed = outputs[0] != -1
+        assert (outputs[1][changed] == outputs[0][changed] + 1000).all()
+    return outputs[0]

@@ -16,9 +16,9 @@ import pytest
 from npukbuild.errors import SimulationFault
 from npukbuild.ir import load_design
 from npukbuild.simulator import Simulator
-from tests.simulator.designs import COPY, PASS, load, one_core
+from tests.simulator.designs import COPY, PASS, X, load, one_core
 from tests.simulator.golden_reference import GOLDEN
-from tests.simulator.test_design_forms import FORWARD, FORWARD_CORE, PACKETS, lowered
+from tests.simulator.lowered_designs import FORWARD, FORWARD_CORE, PACKETS, lowered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,3 +139,14 @@ def test_designs_are_read_in_several_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         designs = list(pool.map(load, [FORMS["one core"]] * 60))
     assert len({repr(design.sequences) for design in designs}) == 1
+
+
+def test_two_simulators_do_not_see_each_other() -> None:
+    design = load(one_core())
+    first, second = Simulator(design), Simulator(design)
+    one, two = [X.copy(), np.zeros(256, np.int32)], [X + 5, np.zeros(256, np.int32)]
+    first.run(one)
+    second.run(two)
+    first.run(one)
+    assert (one[1] == X).all()
+    assert (two[1] == X + 5).all()

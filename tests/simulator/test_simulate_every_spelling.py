@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from npukbuild.cli import cli
 from tests.simulator.designs import COPY, PASS, SEQUENCE, one_core
-from tests.simulator.test_design_forms import PACKETS, TASKS, lowered
+from tests.simulator.lowered_designs import PACKETS, lowered
+from tests.simulator.test_task_forms import TASKS
 
 if TYPE_CHECKING:
     from pathlib import Path
