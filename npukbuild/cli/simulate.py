@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,7 @@ from npukbuild.cli.report import Progress, explain_crashes, print_json
 from npukbuild.errors import FolderError, InputError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from npukbuild.errors import NpukbuildError
     from npukbuild.ir.design import Array, Design
@@ -93,8 +93,8 @@ def simulate(
             max_seconds=max_seconds,
         )
         result = simulator.run(list(arrays.values()))
-    written = _write_outputs(arrays, targets)
-    written += _write_pictures(loaded, result, design, trace, timeline)
+    pictures = _pictures(loaded, result, design, trace, timeline)
+    written = _write_results(arrays, targets, pictures)
     if as_json:
         print_json({"design": str(design), "device": loaded.device, **result.as_dict(), "written": written})
     else:
@@ -285,54 +285,40 @@ def _compile(sources: Sequence[Path], design: Design, folder: Path) -> Any:
     )
 
 
-def _write_outputs(arrays: Mapping[str, Any], outputs: Mapping[str, Path]) -> list[str]:
-    from npukbuild.smoke.arrays import save_array
-
-    for name, path in outputs.items():
-        save_array(path, arrays[name])
-    return [str(path) for path in outputs.values()]
-
-
-def _write_pictures(
-    design: Design, result: RunResult, path: Path, trace: Path | None, timeline: Path | None
+def _write_results(
+    arrays: Mapping[str, Any], outputs: Mapping[str, Path], pictures: Mapping[Path, str]
 ) -> list[str]:
-    written = []
+    """Write all outputs and pictures, or none of them."""
+    from npukbuild.smoke.arrays import array_writer
+    from npukbuild.smoke.whole_files import write_together
+
+    files = {path: array_writer(arrays[name]) for name, path in outputs.items()}
+    files |= {path: _text_writer(text) for path, text in pictures.items()}
+    write_together(files)
+    return [str(path) for path in files]
+
+
+def _text_writer(text: str) -> Callable[[IO[bytes]], None]:
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    return write
+
+
+def _pictures(
+    design: Design, result: RunResult, path: Path, trace: Path | None, timeline: Path | None
+) -> dict[Path, str]:
+    """Return the text of the trace and the timeline that were asked for."""
+    found = {}
     if trace is not None:
         from npukbuild.simulator.trace import trace_json
 
-        write_text(trace, trace_json(result))
-        written.append(str(trace))
+        found[trace] = trace_json(result)
     if timeline is not None:
         from npukbuild.simulator.timeline.page import timeline_html
 
-        write_text(timeline, timeline_html(design, result, title=path.stem))
-        written.append(str(timeline))
-    return written
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        FolderError: It cannot be written.
-    """
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise FolderError(f"cannot write {path}", why=error.strerror) from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise FolderError(f"cannot write {path}", why=error.strerror) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+        found[timeline] = timeline_html(design, result, title=path.stem)
+    return found
 
 
 def _show(design: Design, result: RunResult, written: Sequence[str]) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from npukbuild.errors import DiskFullError, FolderError, InputError
+from npukbuild.errors import InputError
 from npukbuild.kernels.matmul_numerics import NUMPY_DTYPES
+from npukbuild.smoke.whole_files import write_together
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from npukbuild.kernels.abi import Argument
@@ -105,23 +106,16 @@ def convert(array: NDArray[Any], argument: Argument) -> tuple[NDArray[Any], str 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write ``array`` as .npy; the file appears whole or not at all."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise FolderError(f"cannot write {path}", why=error.strerror) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except OSError as error:
-        raise DiskFullError(f"cannot write {path}", why=error.strerror) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_together({path: array_writer(array)})
+
+
+def array_writer(array: NDArray[Any]) -> Callable[[IO[bytes]], None]:
+    """Return what writes ``array`` as .npy into a file."""
+
+    def write(file: IO[bytes]) -> None:
+        np.save(file, array, allow_pickle=False)
+
+    return write
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -6,9 +6,8 @@ import errno
 import os
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -23,24 +22,7 @@ from npukbuild.engine.store import LocalStore, default_cache_dir
 from npukbuild.engine.wire import DamagedError, OutputRecord, Result, pack, unpack
 from npukbuild.errors import CacheError
 from tests.engine.rig import World, compilation, shell, text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own; tests are skipped where mounting is not allowed."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small file system is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
+from tests.small_disk import small_disk
 
 
 def test_a_full_cache_disk_still_gives_results(world: World, tmp_path: Path) -> None:
