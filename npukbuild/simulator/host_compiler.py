@@ -51,8 +51,10 @@ _FLAGS = [
     *("-Wno-parentheses", "-Wno-attributes", "-Wno-unknown-pragmas", "-Wno-psabi", "-DNDEBUG"),
 ]
 _CLANG_FLAGS = ["-O2", "-ferror-limit=20", "-Wno-unknown-warning-option"]
+# gcc would share inline variables and static locals of templates among all libraries of the process, and so
+# among cores and designs.
 _KIND_FLAGS: dict[Kind, list[str]] = {
-    "gcc": ["-O3", "-fmax-errors=20"],
+    "gcc": ["-O3", "-fmax-errors=20", "-fno-gnu-unique"],
     "clang": _CLANG_FLAGS,
     "zig": [*_CLANG_FLAGS, "-fno-sanitize=undefined"],
 }

@@ -251,6 +251,16 @@ def test_instances_do_not_share_static_data(load: Load) -> None:
         assert out[0] == expected
 
 
+def test_instances_do_not_share_what_templates_and_inline_functions_keep(load: Load) -> None:
+    text = """
+template <class T> T next() { static T n; return ++n; }
+inline int total = 100;
+extern "C" int count() { return next<int>() + total++; }
+"""
+    first, second = (load(text).bind("count", [], returns="int") for _ in range(2))
+    assert [first(), first(), second()] == [101, 103, 101]
+
+
 def test_an_unknown_function_is_named_with_those_there_are(load: Load) -> None:
     with pytest.raises(SimulationFault, match="no function cout") as caught:
         load(CALLS).bind("cout", ["ptr"])

@@ -172,16 +172,6 @@ NPUK_INLINE v16bfloat16 broadcast_to_v16bfloat16(bfloat16 v) { return aie::broad
 NPUK_INLINE v32bfloat16 broadcast_zero_bfloat16() { return aie::zeros<bfloat16, 32>(); }
 NPUK_INLINE v32bfloat16 broadcast_zero_to_v32bfloat16() { return aie::zeros<bfloat16, 32>(); }
 
-// The 64 bytes of b:a (a low) from byte `shift` on.
-template <aie::ElemBaseType T, unsigned N>
-    requires(N * sizeof(T) == 64)
-NPUK_INLINE aie::vector<T, N> shift_bytes(const aie::vector<T, N> &a, const aie::vector<T, N> &b, unsigned shift) {
-    unsigned char both[128];
-    a.to_memory(both);
-    b.to_memory(both + 64);
-    return aie::vector<T, N>::from_memory(both + shift % 64);
-}
-
 // Cascade: 512 bits to the next core and from the previous one. Each waits for the other side.
 namespace npuk {
 NPUK_INLINE void cascade_put(const void *data) {
