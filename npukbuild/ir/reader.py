@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, FileLineColLoc, IntAttr, ModuleOp, StringAttr
-from xdsl.ir import Dialect
+from xdsl.ir import Block, Dialect
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
@@ -25,6 +25,7 @@ from npukbuild.ir.dialects import (
     fifo_ops,
     standard,
     task_ops,
+    trace_ops,
 )
 from npukbuild.ir.dialects.base import DesignOp, location_of
 
@@ -59,7 +60,6 @@ _HINTS = {
     "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
     "aiex.configure": "give each device's design on its own",
     "aiex.control_packet": "control packets are not modelled",
-    "aie.trace": "remove the trace operations: the simulator writes its own trace (--trace)",
     "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
 }
 
@@ -92,9 +92,8 @@ class DesignParser(Parser):
             op = super().parse_operation()
         line, column = self.line_of(start)
         op.location = FileLineColLoc(self._file, IntAttr(line), IntAttr(column))
-        if isinstance(op, DesignOp) and op.properties:
-            op.attributes.update(op.properties)
-            op.properties.clear()
+        if isinstance(op, DesignOp):
+            _complete(op)
         return op
 
     def _get_op_by_name(self, name: str) -> type[Operation]:
@@ -102,6 +101,15 @@ class DesignParser(Parser):
         if found is None:
             raise _UnknownOperationError(self._began, name)
         return found
+
+
+def _complete(op: DesignOp) -> None:
+    """Give an operation the shape that the lowering reads: attributes in one place, a block per region."""
+    op.attributes.update(op.properties)
+    op.properties.clear()
+    for region in op.regions:
+        if not region.blocks:  # `{ }`
+            region.add_block(Block())
 
 
 class _UnknownOperationError(ParseError):
@@ -118,7 +126,7 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
 
     def aie() -> Dialect:
         attributes = [value for value in vars(aie_types).values() if _is_attribute(value)]
-        return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops), attributes)
+        return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops, trace_ops), attributes)
 
     def aiex() -> Dialect:
         return Dialect("aiex", [op for op in of(aiex_ops, task_ops) if op.name.startswith("aiex.")], [])

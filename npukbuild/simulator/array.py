@@ -144,7 +144,7 @@ class ArrayState:
     def _make_streams(self) -> list[Stream]:
         grouped: dict[tuple[Port, int | None], list[Flow]] = {}
         for flow in self.design.flows:
-            if _carries_tokens(flow):
+            if _reports(flow):
                 continue
             grouped.setdefault((flow.source, flow.packet_id), []).append(flow)
         streams = []
@@ -238,8 +238,10 @@ class ArrayState:
             self.agenda.ready.append(core.step)
 
 
-def _carries_tokens(flow: Flow) -> bool:
-    """Say whether a stream carries a tile's completion tokens to the host; here they need no stream."""
+def _reports(flow: Flow) -> bool:
+    """Say whether a stream carries no data: event traces, or tiles' completion tokens for the host."""
+    if flow.source.bundle == "Trace":
+        return True
     return flow.source.bundle == "TileControl" and all(
         end.bundle == "South" and end.tile.row == 0 for end in flow.destinations
     )

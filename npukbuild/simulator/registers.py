@@ -20,6 +20,7 @@ def write(array: ArrayState, op: WriteRegister) -> None:
 
     Known are the lock values, the data memory, the task queues of channels that have static descriptors, and
     the controller ids of channels: the packet id that a completion token travels under has no effect here.
+    Registers of events, traces and counters change nothing (the lowering has warned of them).
 
     Raises:
         DesignError: The register is none of these.
@@ -36,7 +37,7 @@ def write(array: ArrayState, op: WriteRegister) -> None:
     if size and table["memory"] <= address < table["memory"] + size:
         _store(array, op, address - table["memory"])
         return
-    if _names_a_controller(array, op, kind, address):
+    if _names_a_controller(array, op, kind, address) or dma_registers(kind).observes(address):
         return
     for direction, name in (("S2MM", "queue_s2mm"), ("MM2S", "queue_mm2s")):
         channels = getattr(array.target.limits(kind), direction.lower())

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class DmaRegisters:
     """Offsets within a tile in bytes; ``fields`` maps a field to (word, lowest bit, bits).
 
-    ``bd_words`` are the words of one descriptor, ``bd_step`` the bytes from one to the next.
+    ``bd_words`` are the words of one descriptor, ``bd_step`` the bytes from one to the next. ``observing``
+    are the ranges (first, last register) that measure and report what happens and change nothing of it.
     """
 
     bds: int
@@ -29,7 +30,12 @@ class DmaRegisters:
     address_unit: int
     control_before_queue: int
     controller_id_mask: int
+    observing: tuple[tuple[int, int], ...]
     fields: Mapping[str, tuple[int, int, int]]
+
+    def observes(self, offset: int) -> bool:
+        """Whether a register belongs to events, traces, timers or performance counters."""
+        return any(first <= offset <= last for first, last in self.observing)
 
 
 @cache
@@ -38,4 +44,5 @@ def dma_registers(kind: str) -> DmaRegisters:
     text = files(__package__).joinpath("dma_registers.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)[kind]
     fields = {name: (place[0], place[1], place[2]) for name, place in table.pop("fields").items()}
-    return DmaRegisters(**table, fields=fields)
+    observing = tuple((first, last) for first, last in table.pop("observing"))
+    return DmaRegisters(**table, observing=observing, fields=fields)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from xdsl.dialects.builtin import UnitAttr
 
 from npukbuild.errors import DesignError
-from npukbuild.ir import load_design
+from npukbuild.ir import load_design, read_design
+from npukbuild.ir.dialects.base import DesignOp
+from npukbuild.ir.lowering.attributes import check_attributes
+from npukbuild.ir.lowering.collect import find_device
+from npukbuild.ir.lowering.state import State
+from npukbuild.ir.problems import Problems
+from npukbuild.ir.reader import _dialects
+from npukbuild.targets import load_target
 
 LOCK_USE = """aie.device(npu1_1col) {
   %t = aie.tile(0, 2)
@@ -96,8 +106,6 @@ def test_the_device_of_these_tests_is_read() -> None:
         ("IN_DEVICE", "aie.packet_rules(DMA : 0) { }", "aie.packet_rules"),
         ("IN_DEVICE", "aie.wire(%mem : DMA, %shim : DMA)", "aie.wire"),
         ("IN_DEVICE", "%t = aie.logical_tile<CoreTile>(?, ?)", "aie.logical_tile"),
-        ("IN_DEVICE", "aie.trace @t(%core) { }", "aie.trace"),
-        ("IN_DEVICE", "aie.trace.config @t(%core) { }", "aie.trace.config"),
         ("IN_DEVICE", "aie.control_packet_flow(0) { }", "aie.control_packet_flow"),
         ("IN_DEVICE", "%p = aie.plio(0)", "aie.plio"),
         ("IN_DEVICE", "aie.event(0)", "aie.event"),
@@ -141,6 +149,46 @@ def test_an_operation_that_is_not_modelled_is_refused_by_name_with_its_line(
         ("IN_DEVICE", "%z = aie.lock(%core, 5) {value = 1 : i32}", "value of aie.lock"),
         ("IN_DEVICE", "aie.flow(%shim, DMA : 0, %core, DMA : 0) {vc = 1 : i32}", "vc of aie.flow"),
         ("IN_CORE", "aie.use_lock(%l, Release, 1) {now = true}", "now of aie.use_lock"),
+        ("IN_CORE", "aie.event(0) {vc = 1 : i32}", "vc of aie.event"),
+        (
+            "IN_SEQUENCE",
+            "aiex.npu.write32 {address = 4 : ui32, value = 1 : ui32, mask = 1 : ui32}",
+            "mask of aiex.npu.write32",
+        ),
+        (
+            "IN_SEQUENCE",
+            (
+                "aiex.npu.sync {column = 0 : i32, row = 0 : i32, direction = 0 : i32, "
+                "channel = 0 : i32, timeout = 1 : i32}"
+            ),
+            "timeout of aiex.npu.sync",
+        ),
+        ("IN_SEQUENCE", "aiex.npu.rtp_write(@b, 0, 1) {when = 1 : i32}", "when of aiex.npu.rtp_write"),
+        ("IN_SEQUENCE", "aiex.npu.preempt {level = 1 : i32, now}", "now of aiex.npu.preempt"),
+        (
+            "IN_SEQUENCE",
+            (
+                "aiex.npu.writebd {bd_id = 0 : i32, column = 0 : i32, row = 0 : i32, "
+                "buffer_length = 8 : i32, d3_wrap = 2 : i32}"
+            ),
+            "d3_wrap of aiex.npu.writebd",
+        ),
+        (
+            "IN_SEQUENCE",
+            (
+                "aiex.npu.writebd {bd_id = 0 : i32, column = 0 : i32, row = 0 : i32, "
+                "buffer_length = 8 : i32, column_num = 2 : i32}"
+            ),
+            "column_num = 2 of aiex.npu.writebd",
+        ),
+        (
+            "IN_SEQUENCE",
+            (
+                "aiex.npu.writebd {bd_id = 0 : i32, column = 0 : i32, row = 0 : i32, "
+                "buffer_length = 8 : i32, d0_wrap = 2 : i32}"
+            ),
+            "npu.writebd of descriptor 0",
+        ),
         (
             "IN_DEVICE",
             "aie.objectfifo @f(%shim, {%core}, 2 : i32) {fast = true} : !aie.objectfifo<memref<64xi32>>",
@@ -169,6 +217,22 @@ def test_an_attribute_that_is_not_modelled_is_refused_by_name_with_its_line(
 )
 def test_attributes_that_change_no_result_are_read(where: str, text: str) -> None:
     load_design(device(**{where: text})[0])
+
+
+def operations() -> list[Any]:
+    """All our operations but the one whose reader checks its attributes."""
+    found = [op for _, factory in _dialects() for op in factory().operations if issubclass(op, DesignOp)]
+    return [op for op in found if op.name != "aie.objectfifo"]
+
+
+@pytest.mark.parametrize("kind", operations(), ids=lambda kind: kind.name)
+def test_no_operation_reads_over_an_attribute(kind: Any) -> None:
+    module = read_design("aie.device(npu1) { }")
+    found = find_device(module)
+    found.body.blocks[0].add_op(kind.make(attributes={"surprise": UnitAttr()}))
+    state = State(found, load_target("npu1"), Problems())
+    check_attributes(state)
+    assert f"attribute surprise of {kind.name} is not supported" in [p.what for p in state.problems.errors]
 
 
 def test_several_devices_are_told_by_name_or_line() -> None:

@@ -260,7 +260,7 @@ def test_host_writes() -> None:
         "aiex.npu.rtp_write(@rtp, 2, 7)",
         "%v = arith.constant 7 : i32\naiex.npu.rtp_write(@rtp, 2, %v) : i32",
         'aiex.npu.rtp_write(0, 2, 2, 7) {buffer_sym_name = "rtp"}',
-        "aiex.npu.write32 {address = 8 : ui32, buffer = @rtp, value = 7 : ui32}",
+        "aiex.npu.write32 {address = 2 : ui32, buffer = @rtp, value = 7 : ui32}",
         "aiex.npu.write32 {address = 8 : ui32, column = 0 : i32, row = 2 : i32, value = 7 : ui32}",
     )
     expected = {"buffer": "rtp", "index": 2, "value": 7}

@@ -220,7 +220,7 @@ DESIGNS: dict[str, tuple[str, Any]] = {
     "rtp_write and set_lock": (told("aiex.npu.rtp_write(@rtp, 1, 1000)\naiex.set_lock(%go, 1)"), X + 1000),
     "write32": (
         told(
-            "aiex.npu.write32 {address = 4 : ui32, buffer = @rtp, value = 1000 : ui32}\n"
+            "aiex.npu.write32 {address = 1 : ui32, buffer = @rtp, value = 1000 : ui32}\n"
             "aiex.npu.write32 {address = 0x1F0F0 : ui32, column = 0 : i32, row = 2 : i32, value = 1 : ui32}"
         ),
         X + 1000,

@@ -14,6 +14,7 @@ from npukbuild.ir.lowering.fifos import lower_fifos
 from npukbuild.ir.lowering.lowered import assign_lock_ids, lower_flows, lower_programs
 from npukbuild.ir.lowering.placement import place
 from npukbuild.ir.lowering.sequence import lower_sequences
+from npukbuild.ir.lowering.traces import find_traced
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -42,6 +43,7 @@ def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = No
     state.problems.check()
     placed = place(state, allocation)
     given, cascades = lower_flows(state)
+    find_traced(state)
     allocations = given | lower_streams(state)
     lower_programs(state)
     number_descriptors(state)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from npukbuild.ir.dialects import dma_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
+from npukbuild.targets.dma_registers import dma_registers
 
 if TYPE_CHECKING:
     from xdsl.ir import Block
@@ -17,6 +18,15 @@ _ANYWHERE = {
     "operandSegmentSizes",  # how the quoted generic form counts operands
     "resultSegmentSizes",
 }
+
+
+def _operands(*names: str) -> set[str]:
+    """Return the attributes of values that stand as numbers or as operands (their places)."""
+    return {*names, *(f"{name}_operand" for name in names)}
+
+
+_OLD_FIELDS = {f"{dim}_{what}" for dim in ("d0", "d1", "d2", "iteration") for what in ("stepsize", "wrap")}
+"""Names of ``npu.writebd`` before 2024-03, refused where they are not 0."""
 
 _READ = {
     "aie.bd_chain": {"sym_name"},
@@ -85,8 +95,47 @@ _READ = {
     "aiex.npu.dma_wait": {"symbol"},
     "aiex.runtime_sequence": {"sym_name"},
     "aiex.set_lock": {"value"},
+    "aiex.npu.address_patch": {"addr", "arg_idx", "arg_plus"},
+    "aiex.npu.blockwrite": {"address", "buffer", "column", "row"},
+    "aiex.npu.maskwrite32": {*_operands("address", "value", "mask"), "buffer", "column", "row"},
+    "aiex.npu.preempt": set(),
+    "aiex.npu.push_queue": {
+        *_operands("bd_id", "repeat_count"),
+        "column",
+        "row",
+        "direction",
+        "channel",
+        "issue_token",
+    },
+    "aiex.npu.rtp_write": {*_operands("index", "value"), "buffer", "buffer_sym_name"},
+    "aiex.npu.sync": _operands("column", "row", "direction", "channel", "column_num", "row_num"),
+    "aiex.npu.write32": {*_operands("address", "value"), "buffer", "column", "row"},
+    "aiex.npu.writebd": {
+        "column",
+        "row",
+        "bd_id",
+        "ddr_id",
+        "column_num",  # see check_attributes
+        "row_num",
+        *_OLD_FIELDS,
+        *(field for kind in ("core", "mem", "shim") for field in dma_registers(kind).fields),
+    },
+    "aie.event": {"val"},
+    "aie.get_cascade": set(),
+    "aie.get_stream": set(),
+    "aie.put_cascade": set(),
+    "aie.put_stream": set(),
+    "aie.trace": {"sym_name"},
+    "aie.trace.config": {"sym_name"},
+    "aie.trace.host_config": set(),
+    "aie.trace.start_config": {"trace_config"},
+    "index.cmp": {"predicate"},
+    "index.constant": {"value"},
 }
-"""Attributes with an effect, per operation. Operations that are not here check their own."""
+"""Attributes with an effect, per operation; operations that are not here have none."""
+
+_OWN_CHECK = ("aie.objectfifo",)
+"""Operations whose reader checks their attributes."""
 
 _HARMLESS = {
     "aie.core": {
@@ -102,6 +151,7 @@ _HARMLESS = {
     "aie.tile": {"controller_id"},  # the id of the tile's control packets, which are refused themselves
     "aiex.npu.dma_memcpy_nd": {"burst_length"},
     "aiex.npu.preempt": {"level"},
+    "aiex.npu.writebd": {"burst_length"},
 }
 """Attributes that change neither what a design computes nor whether it hangs, and why."""
 
@@ -109,13 +159,18 @@ _HARMLESS = {
 def check_attributes(state: State) -> None:
     """Refuse every attribute that would be read over, by its operation's name and line."""
     for op in state.device.body.walk():
-        if not isinstance(op, DesignOp) or op.name not in _READ:
+        if not isinstance(op, DesignOp) or op.name in _OWN_CHECK:
             continue
-        known = _READ[op.name] | _HARMLESS.get(op.name, set()) | _ANYWHERE
+        known = _READ.get(op.name, set()) | _HARMLESS.get(op.name, set()) | _ANYWHERE
         for name in sorted(op.attributes.keys() - known):
             state.problems.error(f"attribute {name} of {op.name} is not supported", location_of(op))
         if isinstance(op, dma_ops.DmaBdOp) and "next_bd_id" in op.attributes:
             _check_next_id(state, op)
+        for name in ("column_num", "row_num"):
+            if op.name == "aiex.npu.writebd" and op.number(name) not in (None, 1):
+                state.problems.error(
+                    f"{name} = {op.number(name)} of {op.name}", location_of(op), why="it writes one tile"
+                )
 
 
 def _check_next_id(state: State, op: dma_ops.DmaBdOp) -> None:

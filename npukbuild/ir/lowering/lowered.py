@@ -67,7 +67,7 @@ def _program(state: State, tile: TileId, program: DesignOp) -> Iterable[Channel]
         following = None
         for op in block.ops:
             if isinstance(op, dma_ops.DmaStartOp):
-                found.append(_channel(tile, op, _walk_chain(state, op.successors[0], tile)))
+                found.append(_channel(tile, op, _walk_chain(state, op, tile)))
                 following = op.successors[1]
             elif isinstance(op, dma_ops.DmaOp):
                 found.append(_channel(tile, op, _regions(state, op, tile)))
@@ -83,11 +83,11 @@ def _channel(tile: TileId, op: DesignOp, descriptors: tuple[Descriptor, ...]) ->
     return Channel(tile, direction, index, descriptors, repeat, None, location_of(op))
 
 
-def _walk_chain(state: State, first: Block, tile: TileId) -> tuple[Descriptor, ...]:
-    """Follow ``next_bd`` from ``first``; a block met again closes the cycle."""
+def _walk_chain(state: State, start: dma_ops.DmaStartOp, tile: TileId) -> tuple[Descriptor, ...]:
+    """Follow ``next_bd`` from where a channel starts; a block met again closes the cycle."""
     numbers: dict[int, int] = {}
     found: list[Descriptor] = []
-    block: Block | None = first
+    block: Block | None = start.successors[0]
     while block is not None:
         numbers[id(block)] = len(found)
         last = block.last_op
@@ -96,7 +96,7 @@ def _walk_chain(state: State, first: Block, tile: TileId) -> tuple[Descriptor, .
             if found:
                 found[-1] = replace(found[-1], next=None)
             break
-        descriptor = descriptor_of(state, list(block.ops), tile)
+        descriptor = descriptor_of(state, list(block.ops), tile, start)
         if following is None:
             found.append(replace(descriptor, next=None))
             break
@@ -110,7 +110,7 @@ def _walk_chain(state: State, first: Block, tile: TileId) -> tuple[Descriptor, .
 
 def _regions(state: State, op: dma_ops.DmaOp, tile: TileId) -> tuple[Descriptor, ...]:
     loop = op.flag("loop") if "loop" in op.attributes else True
-    found = [descriptor_of(state, list(region.blocks[0].ops), tile) for region in op.regions]
+    found = [descriptor_of(state, list(region.blocks[0].ops), tile, op) for region in op.regions]
     last = len(found) - 1
     return tuple(
         replace(one, next=number + 1 if number < last else (0 if loop else None))
@@ -118,7 +118,7 @@ def _regions(state: State, op: dma_ops.DmaOp, tile: TileId) -> tuple[Descriptor,
     )
 
 
-def descriptor_of(state: State, ops: list[Operation], tile: TileId) -> Descriptor:
+def descriptor_of(state: State, ops: list[Operation], tile: TileId, around: Operation) -> Descriptor:
     """Return the descriptor that a block describes: lock uses around one ``aie.dma_bd``."""
     acquires: list[LockUse] = []
     releases: list[LockUse] = []
@@ -137,7 +137,8 @@ def descriptor_of(state: State, ops: list[Operation], tile: TileId) -> Descripto
             raise DesignError(
                 f"operation {op.name} is not supported in a DMA program", where=str(location_of(op))
             )
-    assert found is not None
+    if found is None:
+        raise DesignError(f"a block of {around.name} has no descriptor", where=str(location_of(around)))
     return replace(found, acquires=tuple(acquires), releases=tuple(releases), packet=packet or found.packet)
 
 

@@ -19,6 +19,7 @@ from npukbuild.ir.design import (
     WriteRegister,
 )
 from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.lowering import traces
 from npukbuild.ir.lowering.bd_words import decode, encode
 from npukbuild.ir.lowering.written import Start, describe
 from npukbuild.targets.dma_registers import dma_registers
@@ -26,12 +27,12 @@ from npukbuild.targets.dma_registers import dma_registers
 if TYPE_CHECKING:
     from xdsl.ir import Operation
 
-    from npukbuild.ir.design import Descriptor, Dim, Direction, Location
+    from npukbuild.ir.design import Buffer, Descriptor, Dim, Direction, Location
     from npukbuild.ir.dialects import aiex_ops
     from npukbuild.ir.dialects.base import DesignOp
     from npukbuild.ir.lowering.sequence import Sequencer
 
-_NO_FIELDS = {"column", "row", "bd_id", "ddr_id", "burst_length"}
+_NO_FIELDS = {"column", "row", "column_num", "row_num", "bd_id", "ddr_id", "burst_length"}
 """Attributes of ``npu.writebd`` that are no field of the descriptor's words."""
 
 
@@ -49,15 +50,24 @@ class Registers:
 def write32(run: Sequencer, op: aiex_ops.Write32Op) -> None:
     """Lower ``npu.write32``."""
     value = run.number(op.field("value"), op, "value") & 0xFFFFFFFF
-    name = op.text("buffer")
     address = run.number(op.field("address"), op, "address") & 0xFFFFFFFF
-    if name is not None:
-        if name not in run.placed:
-            raise DesignError(f"no buffer is named {name}", where=str(location_of(op)))
-        run.found.append(WriteBuffer(name, address // 4, value, location_of(op)))
+    buffer = _buffer(run, op)
+    if buffer is not None:
+        run.found.append(WriteBuffer(buffer.name, address, value, location_of(op)))
         return
     tile, offset = _locate(run, op, address)
     _write(run, tile, offset, value, op)
+
+
+def _buffer(run: Sequencer, op: DesignOp) -> Buffer | None:
+    """Return the buffer that a write names; its address then counts words from the buffer's start.
+
+    Source: mlir-aie ``getAbsoluteAddress`` (AIEXDialect.cpp).
+    """
+    name = op.text("buffer")
+    if name is not None and name not in run.placed:
+        raise DesignError(f"no buffer is named {name}", where=str(location_of(op)))
+    return run.placed[name] if name is not None else None
 
 
 def maskwrite32(run: Sequencer, op: aiex_ops.MaskWrite32Op) -> None:
@@ -65,14 +75,29 @@ def maskwrite32(run: Sequencer, op: aiex_ops.MaskWrite32Op) -> None:
     address, value, mask = (
         run.number(op.field(key), op, key) & 0xFFFFFFFF for key in ("address", "value", "mask")
     )
+    buffer = _buffer(run, op)
+    if buffer is not None:
+        _mask_buffer(run, buffer, address, (value, mask), op)
+        return
     tile, offset = _locate(run, op, address)
     place = _bd_word(run, tile, offset, op)
     if place is None:
-        run.found.append(WriteRegister(tile, offset, value, mask, location_of(op)))
+        _register(run, WriteRegister(tile, offset, value, mask, location_of(op)))
         return
     slot, word = place
     old = _words(run, tile, slot)[word] or 0
     _set_word(run, tile, slot, word, old & ~mask | value & mask)
+
+
+def _mask_buffer(run: Sequencer, buffer: Buffer, word: int, change: tuple[int, int], op: Operation) -> None:
+    offset = (buffer.address or 0) + 4 * word
+    if not 0 <= 4 * word <= buffer.type.bytes - 4:
+        raise DesignError(
+            f"{op.name} reaches outside buffer {buffer.name}",
+            where=str(location_of(op)),
+            why=f"word {word} of {buffer.type.bytes // 4}",
+        )
+    run.found.append(WriteRegister(buffer.tile, offset, *change, location_of(op)))
 
 
 def blockwrite(run: Sequencer, op: DesignOp) -> None:
@@ -83,10 +108,10 @@ def blockwrite(run: Sequencer, op: DesignOp) -> None:
     if not data:
         raise DesignError("blockwrite needs the value of a memref.global", where=str(location_of(op)))
     address = run.number(op.number("address"), op, "address")
-    buffer = op.text("buffer")
+    buffer = _buffer(run, op)
     if buffer is not None:
         for number, value in enumerate(data):
-            run.found.append(WriteBuffer(buffer, address // 4 + number, value, location_of(op)))
+            run.found.append(WriteBuffer(buffer.name, address + number, value, location_of(op)))
         return
     tile, offset = _locate(run, op, address)
     for number, value in enumerate(data):
@@ -209,7 +234,12 @@ def _write(run: Sequencer, tile: TileId, offset: int, value: int, op: Operation)
     if kind != "shim" and offset < limits.data_bytes:
         run.found.append(_memory_write(run, tile, offset, value, loc))
         return
-    run.found.append(WriteRegister(tile, offset, value, None, loc))
+    _register(run, WriteRegister(tile, offset, value, None, loc))
+
+
+def _register(run: Sequencer, write: WriteRegister) -> None:
+    traces.observes(run.state, write.tile, write.address, write.loc)
+    run.found.append(write)
 
 
 def _memory_write(run: Sequencer, tile: TileId, offset: int, value: int, loc: Location | None) -> WriteBuffer:
@@ -232,6 +262,8 @@ def _push(
 ) -> None:
     loc = location_of(op)
     _kind(run, tile, op)
+    if traces.leave_out(run.state, tile, direction, channel):
+        return
     done = run.registers.starts.get((tile, bd), 0)
     start = Start(tile, direction, channel, repeat + 1, done, loc)
     chain: list[Descriptor] = []

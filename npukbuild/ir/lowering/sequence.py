@@ -25,9 +25,9 @@ from npukbuild.ir.design import (
     Wait,
     WriteBuffer,
 )
-from npukbuild.ir.dialects import aie_ops, aiex_ops, task_ops
+from npukbuild.ir.dialects import aie_ops, aiex_ops, task_ops, trace_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
-from npukbuild.ir.lowering import raw
+from npukbuild.ir.lowering import raw, traces
 from npukbuild.ir.lowering.bd_chains import configured_chain
 from npukbuild.ir.lowering.constants import constant, evaluate
 from npukbuild.ir.lowering.tasks import Task, configure_task
@@ -235,7 +235,7 @@ def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
     view = run.view(op.operands[0])
     if view is None:
         raise DesignError("a transfer needs an argument of the runtime sequence", where=str(location_of(op)))
-    if target is None:
+    if target is None or traces.leave_out(run.state, target.tile, target.direction, target.channel):
         return
     offsets, sizes, strides = (
         tuple(run.number(entry, op, key) for entry in op.entries(key))
@@ -273,7 +273,12 @@ def _memcpy_pads(op: aiex_ops.DmaMemcpyNdOp) -> tuple[Pad, ...]:
 def _wait(run: Sequencer, op: DesignOp) -> None:
     target = run.allocation(op.text("symbol") or "", op)
     if target is not None:
-        run.found.append(Wait(target.tile, target.direction, target.channel, loc=location_of(op)))
+        _add_wait(run, op, Wait(target.tile, target.direction, target.channel, loc=location_of(op)))
+
+
+def _add_wait(run: Sequencer, op: Operation, wait: Wait) -> None:
+    traces.refuse_wait(run.state, wait.tile, wait.direction, wait.channel, op)
+    run.found.append(wait)
 
 
 def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
@@ -287,7 +292,7 @@ def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
     if columns > run.state.target.columns or rows > run.state.target.rows:
         raise DesignError(f"npu.sync over {columns} x {rows} tiles", where=str(location_of(op)))
     for tile in (TileId(column + c, row + r) for c in range(max(columns, 1)) for r in range(max(rows, 1))):
-        run.found.append(Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
+        _add_wait(run, op, Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
 
 
 def _rtp(run: Sequencer, op: aiex_ops.RtpWriteOp) -> None:
@@ -333,12 +338,18 @@ def _start_chain(run: Sequencer, op: DesignOp) -> None:
     task = run.tasks.pop(configure.results[0], None)
     if task is not None:
         run.tasks[op.results[0]] = task
-        run.found.append(_push_of(task, op))
+        _add_push(run, _push_of(task, op))
 
 
 def _start(run: Sequencer, op: DesignOp) -> None:
     task = run.task_of(op)
-    run.found.append(_push_of(task, op))
+    _add_push(run, _push_of(task, op))
+
+
+def _add_push(run: Sequencer, push: Push) -> None:
+    target = push.target
+    if not traces.leave_out(run.state, target.tile, target.direction, target.channel):
+        run.found.append(push)
 
 
 def _push_of(task: Task, op: DesignOp) -> Push:
@@ -357,9 +368,8 @@ def _await(run: Sequencer, op: DesignOp) -> None:
         )
     task.give_back(run)
     target = task.target
-    run.found.append(
-        Wait(target.tile, target.direction, target.channel, 1, task.name, frees=True, loc=location_of(op))
-    )
+    wait = Wait(target.tile, target.direction, target.channel, 1, task.name, frees=True, loc=location_of(op))
+    _add_wait(run, op, wait)
 
 
 def _free(run: Sequencer, op: DesignOp) -> None:
@@ -371,6 +381,7 @@ def _free(run: Sequencer, op: DesignOp) -> None:
 _HARMLESS = (
     aie_ops.EndOp,
     aiex_ops.PreemptOp,
+    trace_ops.TraceOp,
     scf.YieldOp,
     memref.GetGlobalOp,
     memref.SubviewOp,

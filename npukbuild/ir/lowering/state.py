@@ -165,6 +165,9 @@ class State:
     transfers: list[tuple[Operation, Array, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     """``dma_memcpy_nd`` as written: operation, host buffer, sizes, strides (outermost first)."""
 
+    traced: set[tuple[TileId, str, int]] = field(default_factory=set)
+    """Channels (tile, direction, index) that take nothing but the hardware's event traces."""
+
     def kind(self, tile: TileId) -> str:
         """Return ``shim``, ``mem`` or ``core``."""
         return self.target.kind(tile.row)

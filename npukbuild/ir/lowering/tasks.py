@@ -48,7 +48,7 @@ def configure_task(run: Sequencer, op: DesignOp, target: Allocation, number: int
     following: int | None = None
     while block is not None:
         order[id(block)] = len(descriptors)
-        descriptor, iteration = _descriptor(run, list(block.ops), target)
+        descriptor, iteration = _descriptor(run, list(block.ops), target, op)
         last = block.last_op
         block = last.successors[0] if isinstance(last, dma_ops.NextBdOp) else None
         if block is not None:
@@ -78,10 +78,12 @@ def configure_task(run: Sequencer, op: DesignOp, target: Allocation, number: int
     )
 
 
-def _descriptor(run: Sequencer, ops: list[Operation], target: Allocation) -> tuple[Descriptor, Dim | None]:
+def _descriptor(
+    run: Sequencer, ops: list[Operation], target: Allocation, task: Operation
+) -> tuple[Descriptor, Dim | None]:
     found = [op for op in ops if isinstance(op, dma_ops.DmaBdOp)]
     if len(found) != 1:
-        where = str(location_of(ops[0])) if ops else None
+        where = str(location_of(ops[0] if ops else task))
         raise DesignError(f"a task's block needs one descriptor, has {len(found)}", where=where)
     op = found[0]
     buffer, elements, base = _memory(run, op)
