@@ -1,17 +1,25 @@
-"""Questions about a core's operations: what a call calls, where a function is, what may wait."""
+"""Questions about a core's operations: what a call calls, what may wait, how a loop counts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from npukbuild.simulator.core.types import attribute
+from npukbuild.simulator.faults import fault
 
 if TYPE_CHECKING:
     from xdsl.ir import Operation, Region
 
+    from npukbuild.ir.design import Location, TileId
 
-def synchronises(op: Operation) -> bool:
-    """Say whether an operation's regions contain anything that can wait."""
+
+def synchronises(op: Operation, within: tuple[Operation, ...] = ()) -> bool:
+    """Say whether an operation's regions contain anything that can wait.
+
+    Args:
+        op: What is looked at.
+        within: The functions that are being looked at already.
+    """
     waits = ("aie.use_lock", "aie.objectfifo.acquire", "aie.get_cascade", "aie.put_cascade", "aie.get_stream",
              "aie.put_stream")  # fmt: skip
     for inner in op.walk():
@@ -19,7 +27,7 @@ def synchronises(op: Operation) -> bool:
             return True
         if inner.name == "func.call" and (body := find_function(op, callee_of(inner))) is not None:
             parent = body.parent_op()
-            if parent is not None and synchronises(parent):
+            if parent is not None and parent not in within and synchronises(parent, (*within, parent)):
                 return True
     return False
 
@@ -46,3 +54,19 @@ def find_function(op: Operation, name: str) -> Region | None:
                         return body
         scope = scope.parent_op()
     return None
+
+
+def counted(tile: TileId, loc: Location | None, low: int, high: int, step: int) -> range:
+    """Return the numbers of a loop.
+
+    Raises:
+        SimulationFault: Its step is not positive.
+    """
+    if step > 0:
+        return range(low, high, step)
+    raise fault(
+        f"a loop of core {tile} counts with a step of {step}",
+        loc=loc,
+        why=f"it goes from {low} to {high}; scf.for needs a step above 0",
+        hint="count upwards, and compute the falling index inside the loop",
+    )

@@ -10,11 +10,12 @@ every iteration; this translation counts in the same way.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
-from npukbuild.simulator.core import memrefs, scalar_ops, sync
-from npukbuild.simulator.core.functions import callee_of, find_function, synchronises
+from npukbuild.simulator.core import affine_ops, memrefs, scalar_ops, sync
+from npukbuild.simulator.core.functions import callee_of, counted, find_function, synchronises
 from npukbuild.simulator.core.scalars import HELPERS
 from npukbuild.simulator.core.types import attribute
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _LEAVING = ("scf.yield", "scf.condition", "func.return")
 _YIELD_EVERY = 256
-"""Iterations of a loop without synchronisation after which the core lets others run."""
+"""Iterations of loops, nested ones counted together, after which a core lets others run."""
 
 
 class Emitter:
@@ -97,6 +98,14 @@ class Emitter:
         if self.timed:
             self.emit("if t: yield t; t = 0.0")
 
+    def tick(self) -> None:
+        """Let others run now and then.
+
+        Every loop does: whether its locks make it wait is known only when it runs.
+        """
+        self.emit("n += 1")
+        self.emit(f"if not n & {_YIELD_EVERY - 1}: yield {'t; t = 0.0' if self.timed else 'None'}")
+
     # Structure -------------------------------------------------------------------------------------------
 
     def region(self, region: Region, leave: Callable[[Operation], None] | None = None) -> None:
@@ -149,6 +158,11 @@ class Emitter:
 
         return location_of(op)
 
+    def place(self, op: Operation) -> str:
+        """Return the name of an operation's line in the source."""
+        loc = self.loc(op)
+        return self.constant(loc, "at") if loc is not None else "None"
+
     def _scf(self, op: Operation, name: str) -> bool:
         if name == "for":
             self._for(op)
@@ -184,6 +198,14 @@ class Emitter:
 
     def _for(self, op: Operation) -> None:
         low, high, step, *initial = [self.use(value) for value in op.operands]
+        self.loop(op, low, high, step, initial)
+
+    def _affine(self, op: Operation, name: str) -> bool:
+        return name == "yield" or affine_ops.write(self, op, name)
+
+    def loop(self, op: Operation, low: str, high: str, step: str, initial: list[str]) -> None:
+        """Write a counted loop that may carry values."""
+        count = self._count(op, low, high, step)
         carried = self._results(op)
         for name, value in zip(carried, initial, strict=True):
             self.emit(f"{name} = {value}")
@@ -193,15 +215,19 @@ class Emitter:
             self.names[argument] = name
         self.settle()
         counter = self.names[index] = self.fresh("i")
-        self.emit(f"for {counter} in range({low}, {high}, {step}):")
+        self.emit(f"for {counter} in {count}:")
         self.depth += 1
         self.charge(self.context.loop_cycles)
         self.block(block, self._assign(carried))
-        if not synchronises(op):
-            self.emit(
-                f"if not {counter} & {_YIELD_EVERY - 1}: yield {'t; t = 0.0' if self.timed else 'None'}"
-            )
+        self.tick()
         self.depth -= 1
+
+    def _count(self, op: Operation, low: str, high: str, step: str) -> str:
+        """Return what a loop counts through; its step must be positive, as ``scf.for`` says."""
+        if step.isdecimal() and int(step):
+            return f"range({low}, {high}, {step})"
+        counting = self.constant(partial(counted, self.core.tile, self.loc(op)), "counted")
+        return f"{counting}({low}, {high}, {step})"
 
     def _while(self, op: Operation) -> None:
         before, after = op.regions[0].block, op.regions[1].block
@@ -225,7 +251,9 @@ class Emitter:
         for argument, name in zip(after.args, results, strict=True):
             self.names[argument] = name
         self.block(after, self._assign(arguments))
-        if not synchronises(op):
+        if synchronises(op):
+            self.tick()
+        else:  # it may look at memory until the host or a neighbour writes there
             self.emit(f"yield {'t; t = 0.0' if self.timed else 'None'}")
         self.depth -= 1
 
@@ -272,6 +300,7 @@ class Emitter:
         self.emit(f"{state} = 0")
         self.emit("while True:")
         self.depth += 1
+        self.tick()
         for number, block in enumerate(blocks):
             self.emit(f"if {state} == {number}:")
             self.depth += 1
@@ -281,7 +310,6 @@ class Emitter:
             if block.last_op is not None and block.last_op.name in ("aie.end", "func.return"):
                 self.emit("break" if block.last_op.name == "aie.end" else "pass")
             self.depth -= 1
-        self.emit(f"yield {'t; t = 0.0' if self.timed else 'None'}")
         self.depth -= 1
 
     def _cf(self, op: Operation, name: str) -> bool:
@@ -349,6 +377,7 @@ class Emitter:
         for argument in body.blocks[0].args:
             parameter = self.names[argument] = self.fresh()
             parameters.append(parameter)
+        self.emit("nonlocal n")
         if self.timed:
             self.emit("t = 0.0")
         self.region(body, self._return)
@@ -366,13 +395,21 @@ def translate(core: Core, context: CoreContext) -> Callable[[], Any]:
     """
     emitter = Emitter(core, context)
     emitter.depth = 2
+    emitter.emit("nonlocal n")
     if emitter.timed:
         emitter.emit("t = 0.0")
     emitter.region(core.body)
     emitter.flush()
     emitter.emit("if False: yield None")
     source = "\n".join(
-        ["def make():", *context.functions, "    def core():", *emitter.lines, "    return core", ""]
+        [
+            "def make():\n    n = 0",
+            *context.functions,
+            "    def core():",
+            *emitter.lines,
+            "    return core",
+            "",
+        ]
     )
     code = compile(source, f"<core {core.tile}>", "exec")
     exec(code, emitter.globals)  # noqa: S102  (the source is ours, made from a parsed design)

@@ -52,8 +52,13 @@ class CoreRunner:
         except StopIteration:
             self.ended = True
             return
-        except ZeroDivisionError:
-            raise fault(f"{self.name} divides an integer by zero", loc=self.core.loc) from None
+        except RecursionError:
+            raise fault(
+                f"{self.name} calls functions of the design too deep",
+                loc=self.core.loc,
+                why="one of them calls itself without end; the core's stack would run over its buffers",
+                hint="write it as a loop",
+            ) from None
         if isinstance(request, float):
             self.busy_cycles += request
             self.agenda.later(request, self.step)

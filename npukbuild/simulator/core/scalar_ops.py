@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from npukbuild.simulator.core import scalars
 from npukbuild.simulator.core.types import attribute
+from npukbuild.simulator.faults import fault
 
 if TYPE_CHECKING:
     from xdsl.ir import Attribute, Operation
 
+    from npukbuild.ir.design import Location, TileId
     from npukbuild.simulator.core.program import Emitter
 
+_DIVISIONS = ("div", "rem", "floordiv", "ceildiv")
 _INTEGER_CASTS = ("index_cast", "index_castui", "castu", "casts", "extsi", "extui", "trunci")
 
 
@@ -31,8 +35,26 @@ def write(out: Emitter, op: Operation, dialect: str, name: str) -> bool:
     expression = _expression(op, name, operands, source, kind)
     if expression is None:
         return False
+    if name.startswith(_DIVISIONS) and kind[0] not in "bf" and not operands[1].isdecimal():
+        _refuse_zero(out, op, operands[1])
     out.define(op.results[0], expression)
     return True
+
+
+def _refuse_zero(out: Emitter, op: Operation, divisor: str) -> None:
+    check = out.constant(partial(divided_by_zero, out.core.tile, out.loc(op)), "zero")
+    out.emit(f"if not {divisor}: {check}()")
+
+
+def divided_by_zero(tile: TileId, loc: Location | None) -> None:
+    """Raise the fault of an integer division by zero."""
+    raise fault(
+        f"core {tile} divides an integer by zero",
+        loc=loc,
+        why="the result is undefined: the array has no trap, it goes on with any number",
+        hint="check where the divisor comes from: a buffer nobody filled, or a run-time parameter not yet "
+        "written",
+    )
 
 
 def _constant(out: Emitter, op: Operation) -> bool:

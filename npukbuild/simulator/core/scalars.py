@@ -207,8 +207,6 @@ def bitcast(value: Any, source: str, target: str) -> Any:
 
 
 def _quotient(a: int, b: int) -> int:
-    if b == 0:
-        raise ZeroDivisionError
     result = abs(a) // abs(b)
     return result if (a < 0) == (b < 0) else -result
 
@@ -239,6 +237,10 @@ def _guarded(function: Callable[..., float], limit: float) -> Callable[..., floa
     return call
 
 
+def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
+    return lambda value: float(function(value)) if math.isfinite(value) else value
+
+
 def _extreme(pick: Callable[[float, float], float], *, propagate: bool) -> Callable[[float, float], float]:
     def call(a: float, b: float) -> float:
         if a != a or b != b:
@@ -256,7 +258,7 @@ HELPERS: dict[str, Any] = {
     "_powf": _guarded(math.pow, math.inf), "_copysign": math.copysign, "_exp": _guarded(math.exp, math.inf),
     "_exp2": _guarded(math.exp2, math.inf), "_log": _guarded(math.log, math.inf),
     "_log2": _guarded(math.log2, math.inf), "_sqrt": _guarded(math.sqrt, math.inf), "_tanh": math.tanh,
-    "_sin": _guarded(math.sin, math.inf), "_cos": _guarded(math.cos, math.inf), "_floor": math.floor,
-    "_ceil": math.ceil, "_erf": math.erf, "_to_integer": to_integer, "_bitcast": bitcast, "_inf": math.inf,
-    "_nan": math.nan, "_bf16_bits": bf16_bits, "_bf16_value": bf16_value,
+    "_sin": _guarded(math.sin, math.inf), "_cos": _guarded(math.cos, math.inf), "_floor": _whole(math.floor),
+    "_ceil": _whole(math.ceil), "_erf": math.erf, "_to_integer": to_integer, "_bitcast": bitcast,
+    "_inf": math.inf, "_nan": math.nan, "_bf16_bits": bf16_bits, "_bf16_value": bf16_value,
 }  # fmt: skip
