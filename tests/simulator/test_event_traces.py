@@ -18,7 +18,8 @@ REGISTERS = """
       aiex.npu.write32 {address = 261888 : ui32, column = 0 : i32, row = 2 : i32, value = 289 : ui32}
       aiex.npu.write32 {address = 606416 : ui32, column = 0 : i32, row = 1 : i32, value = 1 : ui32}
       aiex.npu.writebd {bd_id = 15 : i32, buffer_length = 8192 : i32, buffer_offset = 0 : i32,
-        column = 0 : i32, row = 0 : i32, enable_packet = 1 : i32, packet_id = 1 : i32, valid_bd = 1 : i32, column_num = 1 : i32}
+        column = 0 : i32, row = 0 : i32, enable_packet = 1 : i32, packet_id = 1 : i32,
+        valid_bd = 1 : i32, column_num = 1 : i32}
       aiex.npu.address_patch {addr = 119268 : ui32, arg_idx = 4 : i32, arg_plus = 0 : i32}
       aiex.npu.write32 {address = 119308 : ui32, column = 0 : i32, row = 0 : i32, value = 15 : ui32}
       aiex.npu.write32 {address = 213000 : ui32, column = 0 : i32, row = 0 : i32, value = 127 : ui32}

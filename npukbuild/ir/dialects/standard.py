@@ -1,6 +1,7 @@
 """Spellings of standard dialects that xDSL lacks.
 
-These are ``memref.global``, quoted predicates, ``scf.while`` without arguments and ``index``.
+These are ``memref.global``, ``memref.copy``, quoted predicates, ``scf.while`` without arguments and
+``index``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,26 @@ class GlobalOp(memref.GlobalOp):
         if "alignment" in attributes:
             properties["alignment"] = attributes.pop("alignment")
         return cls.create(properties=properties, attributes=attributes)
+
+
+class CopyOp(memref.CopyOp):
+    """``memref.copy %a, %b : memref<4xi32> to memref<4xi32>``."""
+
+    name = "memref.copy"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse source, target and their types."""
+        source = parser.parse_unresolved_operand()
+        comma(parser)
+        target = parser.parse_unresolved_operand()
+        attributes = dict(parser.parse_optional_attr_dict())
+        parser.parse_punctuation(":")
+        first = parser.parse_type()
+        parser.parse_keyword("to")
+        second = parser.parse_type()
+        operands = parser.resolve_operands([source, target], [first, second], parser.pos)
+        return cls.create(operands=operands, attributes=attributes)
 
 
 class CmpiOp(arith.CmpiOp):
@@ -223,8 +244,8 @@ def arith_dialect() -> Dialect:
 
 
 def memref_dialect() -> Dialect:
-    """Return ``memref`` with the custom form of ``memref.global``."""
-    return replaced(memref.MemRef, GlobalOp)
+    """Return ``memref`` with the custom forms of ``memref.global`` and ``memref.copy``."""
+    return replaced(memref.MemRef, GlobalOp, CopyOp)
 
 
 def scf_dialect() -> Dialect:

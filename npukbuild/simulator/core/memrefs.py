@@ -28,13 +28,20 @@ def write(out: Emitter, op: Operation, dialect: str, name: str) -> bool:
 def _load(out: Emitter, op: Operation) -> None:
     ref, *indices = [out.use(value) for value in op.operands]
     out.charge(out.context.load_cycles)
-    out.define(op.results[0], f"{ref}.load({_tuple(indices)}, {_loc(out, op)})")
+    out.define(op.results[0], f"{ref}.load({tuple_of(indices)}, {out.place(op)})")
 
 
 def _store(out: Emitter, op: Operation) -> None:
     value, ref, *indices = [out.use(value) for value in op.operands]
     out.charge(out.context.scalar_cycles)
-    out.emit(f"{ref}.store({value}, {_tuple(indices)}, {_loc(out, op)})")
+    out.emit(f"{ref}.store({value}, {tuple_of(indices)}, {out.place(op)})")
+
+
+def _copy(out: Emitter, op: Operation) -> None:
+    source, target = (out.use(value) for value in op.operands)
+    words = -(-array_bytes(op.operands[0].type) // 4)
+    out.charge(words * (out.context.load_cycles + out.context.scalar_cycles))
+    out.emit(f"{target}.fill_from({source}, {out.place(op)})")
 
 
 def _subview(out: Emitter, op: Operation) -> None:
@@ -50,8 +57,8 @@ def _subview(out: Emitter, op: Operation) -> None:
             drop.append(place)
     out.define(
         op.results[0],
-        f"{source}.window({_tuple(offsets)}, {_tuple(sizes)}, {_tuple(strides)}, {tuple(drop)}, "
-        f"{_loc(out, op)})",
+        f"{source}.window({tuple_of(offsets)}, {tuple_of(sizes)}, {tuple_of(strides)}, {tuple(drop)}, "
+        f"{out.place(op)})",
     )
 
 
@@ -62,8 +69,8 @@ def _reinterpret(out: Emitter, op: Operation) -> None:
     )
     out.define(
         op.results[0],
-        f"{source}.recast({source}.element, {_tuple(sizes)}, {_tuple(strides)}, {offsets[0]}, "
-        f"{_loc(out, op)})",
+        f"{source}.recast({source}.element, {tuple_of(sizes)}, {tuple_of(strides)}, {offsets[0]}, "
+        f"{out.place(op)})",
     )
 
 
@@ -78,7 +85,7 @@ def _reshape(out: Emitter, op: Operation) -> None:
     shape = shape_of(op.results[0].type)
     out.define(
         op.results[0],
-        f"{source}.recast({source}.element, {shape}, {row_major(shape)}, {source}.offset, {_loc(out, op)})",
+        f"{source}.recast({source}.element, {shape}, {row_major(shape)}, {source}.offset, {out.place(op)})",
     )
 
 
@@ -92,7 +99,7 @@ def _view(out: Emitter, op: Operation) -> None:
     out.define(
         op.results[0],
         f"{source}.recast({array.element!r}, {array.shape}, {row_major(array.shape)}, "
-        f"({source}.offset + {shift}) // {width}, {_loc(out, op)})",
+        f"({source}.offset + {shift}) // {width}, {out.place(op)})",
     )
 
 
@@ -120,6 +127,7 @@ def _nothing(out: Emitter, op: Operation) -> None:
 _WRITERS = {
     "load": _load,
     "store": _store,
+    "copy": _copy,
     "subview": _subview,
     "reinterpret_cast": _reinterpret,
     "cast": _same,
@@ -142,6 +150,13 @@ def shape_of(kind: Attribute) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
+def array_bytes(kind: Attribute) -> int:
+    """Return the bytes of a memref type's elements."""
+    from npukbuild.simulator.core.types import array_of
+
+    return array_of(kind).bytes
+
+
 def _values(op: Operation, name: str) -> tuple[int, ...]:
     values: Any = attribute(op, name)
     return tuple(int(value) for value in values.get_values()) if values is not None else ()
@@ -152,10 +167,6 @@ def _mixed(op: Operation, name: str, dynamic: list[str]) -> list[str]:
     return [dynamic.pop(0) if value == _DYNAMIC else str(value) for value in _values(op, name)]
 
 
-def _tuple(parts: list[str]) -> str:
+def tuple_of(parts: list[str]) -> str:
+    """Return a tuple in Python's spelling."""
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
-
-
-def _loc(out: Emitter, op: Operation) -> str:
-    loc = out.loc(op)
-    return out.constant(loc, "at") if loc is not None else "None"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Core, Location
     from npukbuild.simulator.core.context import CoreContext
 
-_LEAVING = ("scf.yield", "scf.condition", "func.return")
+_LEAVING = ("scf.yield", "scf.condition", "func.return", "affine.yield")
 _YIELD_EVERY = 256
 """Iterations of loops, nested ones counted together, after which a core lets others run."""
 
@@ -132,7 +132,7 @@ class Emitter:
     def operation(self, op: Operation) -> None:
         """Write one operation."""
         dialect, _, name = op.name.partition(".")
-        writer = {"scf": self._scf, "func": self._func, "cf": self._cf}.get(dialect)
+        writer = {"scf": self._scf, "func": self._func, "cf": self._cf, "affine": self._affine}.get(dialect)
         done = (
             writer(op, name)
             if writer is not None

@@ -128,6 +128,12 @@ class Ref:
             check_dma(self, loc, writes=True)
         self.view[place] = bf16_bits(value) if self.element == "bf16" else value
 
+    def fill_from(self, source: Ref, loc: Location | None) -> None:
+        """Take all elements of another reference (``memref.copy``)."""
+        from npukbuild.simulator.core.blocks import whole
+
+        whole(self, loc, writes=True)[...] = whole(source, loc, writes=False)
+
     def _check_poison(self, place: int, loc: Location | None) -> None:
         from npukbuild.simulator.memory import has_poison
 
