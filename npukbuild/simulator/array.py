@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from npukbuild.simulator.claims import Claims
     from npukbuild.simulator.descriptors import Bd
     from npukbuild.simulator.findings import Findings
+    from npukbuild.simulator.work import Work
     from npukbuild.targets.model import Target
 
 _FOREVER = 1 << 62
@@ -48,6 +49,7 @@ class ArrayState:
         agenda: The event loop.
         recorder: Where the trace goes.
         findings: Where faults go that do not stop the array.
+        work: Where copies and core functions are done, None: each at once.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class ArrayState:
         agenda: Agenda,
         recorder: Recorder,
         findings: Findings,
+        work: Work | None = None,
     ) -> None:
         self.design = design
+        self.work = work
         self.target = target
         self.timing = timing
         self.cost = cost
@@ -70,7 +74,7 @@ class ArrayState:
         self.recorder = recorder
         self.tracing = recorder.tracing
         self.findings = findings
-        self.memories = make_memories(design.buffers.values())
+        self.memories = make_memories(design.buffers.values(), work)
         self.locks = {
             name: LockState(lock, target.limits(target.kind(lock.tile.row)).lock_max, agenda)
             for name, lock in design.locks.items()
@@ -151,7 +155,7 @@ class ArrayState:
         for (port, packet), flows in grouped.items():
             source = self._end(port, flows[0], sends=True)
             ends = [self._end(end, flow, sends=False) for flow in flows for end in flow.destinations]
-            stream = Stream(flows[0], source, ends, self.agenda, self.timing, self.recorder)
+            stream = Stream(flows[0], source, ends, self.agenda, self.timing, self.recorder, self.work)
             source.streams.append(stream)
             for end in ends:
                 if packet is None and end.streams:
@@ -204,7 +208,7 @@ class ArrayState:
             own: Any = kernels
             if separate and self.contexts:
                 own = type(own)(own.path)
-            calls = CoreCalls(own, tile, self.findings, turns)
+            calls = CoreCalls(own, tile, self.findings, turns, self.work)
             context = CoreContext(core, self, calls, CoreRecord(self.recorder, tile, self.agenda))
             context.prepare()
             program = translate(core, context)
@@ -218,7 +222,9 @@ class ArrayState:
     def host_memories(self, sequence: Sequence) -> dict[str, HostMemory]:
         """Return the host arguments of a sequence; they stay the same objects from call to call."""
         if sequence.name not in self._hosts:
-            self._hosts[sequence.name] = {name: HostMemory(name, kind) for name, kind in sequence.arguments}
+            self._hosts[sequence.name] = {
+                name: HostMemory(name, kind, self.work) for name, kind in sequence.arguments
+            }
         return self._hosts[sequence.name]
 
     # Running -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from npukbuild.errors import SimulationFault
+    from npukbuild.ir.design import Location, TileId
 
 _WHY = {
     signal.SIGSEGV: "it touched memory that is not its own (a wild pointer, or its stack ran out)",
@@ -56,11 +57,15 @@ class _Stack(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
-def watch(running: list[Any]) -> None:
-    """Tell the handler what this thread's core functions note before they are called.
+Running = tuple[str, "TileId", "Location | None"] | None
+"""The core function that a thread is in, the core it runs on and the call's place in the design."""
+
+
+def watch(running: Callable[[], Running]) -> None:
+    """Tell the handler how to find out which core function this thread is in.
 
     Args:
-        running: One item, None or (name, tile, place), kept up to date by the calls.
+        running: Asked by the handler, in the thread that crashed.
     """
     _here.running = running
     if _kept and not hasattr(_here, "stack"):
@@ -88,7 +93,7 @@ def report_crashes(show: Callable[[SimulationFault], None]) -> None:
         # own signal.signal works in the main thread alone, and this may be any.
         for one, old in before.items():
             libc.sigaction(one, ctypes.byref(old), None)
-        running = getattr(_here, "running", [None])[0]
+        running = _here.running() if hasattr(_here, "running") else None
         if running is None:
             signal.pthread_kill(threading.get_ident(), number)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +26,12 @@ class Bd:
 
     Attributes:
         size: Bytes it puts on, or takes from, the stream.
-        base: Bytes that the iteration adds to all addresses.
+        base: Bytes that the iteration adds to all addresses; what walks another part of memory is another
+            descriptor here (:meth:`moved_by`).
     """
 
     __slots__ = (
+        "_moved",
         "access",
         "acquires",
         "base",
@@ -55,6 +58,7 @@ class Bd:
         self.access = Access(descriptor, memory.type.element)
         self.size = self.access.size
         self.base = 0
+        self._moved: dict[int, Bd] = {0: self}
         self.next: Bd | None = None
         self.packet = descriptor.packet
         self.acquires = tuple((locks[u.lock], u.value, u.action == "acquire_eq") for u in descriptor.acquires)
@@ -82,6 +86,21 @@ class Bd:
             hint="check offset, sizes and strides against the buffer's shape",
         )
 
+    def moved_by(self, base: int) -> Bd:
+        """Return the chain that begins here with ``base`` bytes added to all its addresses."""
+        found = self._moved.get(base)
+        if found is None:
+            made: dict[int, Bd] = {}
+            bd: Bd | None = self
+            while bd is not None and id(bd) not in made:
+                twin = made[id(bd)] = copy(bd)
+                twin.base, twin.pieces, twin.shaped = base, {}, {}
+                bd = bd.next
+            for twin in made.values():
+                twin.next = made[id(twin.next)] if twin.next is not None else None
+            found = self._moved[base] = made[id(self)]
+        return found
+
     def check_iteration(self, bases: Sequence[int]) -> None:
         """Check the bounds of every start of a repeated task."""
         for base in bases:
@@ -91,32 +110,33 @@ class Bd:
         """Return ``count`` stream bytes from ``position`` as an array, a view wherever possible."""
         if self.padded is not None:
             return self.padded.read(self, position, count)
-        if self.host or self.base:
-            view = self.access.piece(self.memory.data, self.base, position, count)
+        data = self.memory.data
+        if self.host:
+            view = self.access.piece(data, self.base, position, count)
         else:
             key = (position, count)
             if key not in self.pieces:
-                self.pieces[key] = self.access.piece(self.memory.data, 0, position, count)
+                self.pieces[key] = self.access.piece(data, self.base, position, count)
             view = self.pieces[key]
         return view if view is not None else self._gather(position, count)
 
     def write(self, position: int, count: int, data: Any) -> None:
         """Store a piece of the stream; ``data`` is contiguous bytes or a view of any shape."""
-        moving = self.host or self.base != 0
-        if moving:
-            view = self.access.piece(self.memory.data, self.base, position, count)
+        memory = self.memory.data
+        if self.host:
+            view = self.access.piece(memory, self.base, position, count)
         else:
             key = (position, count)
             view = self.pieces.get(key)
             if view is None:
-                view = self.pieces[key] = self.access.piece(self.memory.data, 0, position, count)
+                view = self.pieces[key] = self.access.piece(memory, self.base, position, count)
         if view is None:
             words = self.access.words(self.base, position, count)
-            self.memory.data.view(np.uint32)[words] = contiguous(data).view(np.uint32)
+            memory.view(np.uint32)[words] = contiguous(data).view(np.uint32)
         elif self.access.contiguous:
             if data.ndim == 1 and data.dtype == np.uint8:
                 view[:] = data
-            elif moving:
+            elif self.host:
                 view.view(data.dtype).reshape(data.shape)[...] = data
             else:
                 shaped = self.shaped.get((position, data.shape))
@@ -255,11 +275,8 @@ class Task:
         """Return the first descriptor of the next start, with its base advanced by the iteration."""
         if self.iteration is not None:
             count, step = self.iteration
-            base = self.started % count * step
-            bd: Bd | None = self.first
-            while bd is not None:
-                bd.base = base
-                bd = bd.next
+            self.started += 1
+            return self.first.moved_by((self.started - 1) % count * step)
         self.started += 1
         return self.first
 

@@ -15,6 +15,8 @@ from npukbuild.simulator.faults import at, fault
 
 if TYPE_CHECKING:
     from npukbuild.ir.design import Function, Location, TileId
+    from npukbuild.simulator.crash import Running
+    from npukbuild.simulator.work import Work
 
 _KEEP = 8
 
@@ -22,13 +24,14 @@ _KEEP = 8
 class Findings:
     """What was found in one run."""
 
-    __slots__ = ("_seen", "differential", "faults", "running", "warnings")
+    __slots__ = ("_seen", "differential", "faults", "running", "warnings", "work")
 
-    def __init__(self, *, differential: bool = True) -> None:
+    def __init__(self, *, differential: bool = True, work: Work | None = None) -> None:
         self.differential = differential
+        self.work = work
         self.faults: list[SimulationFault] = []
         self.warnings: list[str] = []
-        self.running: list[tuple[str, TileId, Location | None] | None] = [None]
+        self.running: list[Running] = [None]
         self._seen: set[Any] = set()
 
     def clear(self) -> None:
@@ -38,7 +41,13 @@ class Findings:
         self._seen.clear()
 
     def add(self, key: Any, found: SimulationFault) -> None:
-        """Keep a finding unless the same was found before."""
+        """Keep a finding unless the same was found before.
+
+        Raises:
+            SimulationFault: A core function that was called before wrote outside its blocks.
+        """
+        if self.work is not None:
+            self.work.settle()
         if key in self._seen or len(self.faults) >= _KEEP:
             return
         self._seen.add(key)

@@ -36,7 +36,7 @@ MODEL_VERSIONS: dict[str, int] = {"aie2": 10500, "aie2p": 11500}
 COMPILE_TIMEOUT_S = 180.0
 
 _EXPECTED_IMPORTS = frozenset(
-    {"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "abort"}
+    {"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "abort", "syscall", "usleep"}
     | {"__tls_get_addr", "__cxa_finalize", "__gmon_start__", "__stack_chk_fail"}
 )
 

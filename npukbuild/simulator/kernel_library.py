@@ -138,6 +138,21 @@ class KernelLibrary:
         self._state = CoreState()
 
     @property
+    def code(self) -> ctypes.CDLL:
+        """The loaded library."""
+        return self._library
+
+    @property
+    def handle(self) -> int:
+        """What the system's loader calls it."""
+        return self._library._handle  # noqa: SLF001  (ctypes has no public name for it)
+
+    @property
+    def entry(self) -> int:
+        """The address of ``npuk_call``, through which functions are called with a core's registers."""
+        return cast("int", ctypes.cast(self._narrow, ctypes.c_void_p).value)
+
+    @property
     def arch(self) -> Literal["aie2", "aie2p"]:
         """The architecture it was compiled for."""
         return "aie2" if self._library.npuk_arch() == 20 else "aie2p"

@@ -8,6 +8,7 @@ from one that it wrote with exactly those bits.
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from npukbuild.ir.design import Array, Buffer
+    from npukbuild.simulator.work import Work
 
 POISON = 0x7FA57FB3
 POISON_SECOND = 0xFF9DFF8B
@@ -33,13 +35,14 @@ class BufferMemory:
     """One buffer of a tile.
 
     Attributes:
-        data: The buffer's bytes.
         pointer: Its address on the host; equal to the address on the array modulo 64.
         clean: Whether every word is known to be written.
         active: The DMA channels that are in the middle of a descriptor on this buffer.
+        work: Where copies and calls may be under way that have to end before anyone looks.
     """
 
     __slots__ = (
+        "_data",
         "_high",
         "_low",
         "_store",
@@ -48,10 +51,10 @@ class BufferMemory:
         "before",
         "buffer",
         "clean",
-        "data",
         "name",
         "pointer",
         "type",
+        "work",
     )
 
     host = False
@@ -61,7 +64,8 @@ class BufferMemory:
         self.name = buffer.name
         self.type: Array = buffer.type
         self._store = store
-        self.data = data
+        self._data = data
+        self.work: Work | None = None
         self.pointer: int = store.ctypes.data + start
         view = memoryview(store)
         size = buffer.type.bytes
@@ -71,6 +75,13 @@ class BufferMemory:
         self._high = view[start + size : start + size + GUARD_FAR]
         self.clean = False
         self.active: list[Any] = []
+
+    @property
+    def data(self) -> Any:
+        """The buffer's bytes, with all that was to be done to them done."""
+        if self.work is not None:
+            self.work.settle()
+        return self._data
 
     def fill(self, initial: bytes | None) -> None:
         """Write the initial value, or poison."""
@@ -83,6 +94,10 @@ class BufferMemory:
     def look(self) -> None:
         """Set :attr:`clean` when no word is poison any more."""
         self.clean = not has_poison(self.data)
+
+    def guard_addresses(self) -> tuple[int, int]:
+        """Return where the :data:`GUARD_NEAR` bytes before and behind the buffer lie."""
+        return self.pointer - GUARD_NEAR, self.pointer + self.type.bytes
 
     def guards_intact(self) -> bool:
         """Say whether all guard bytes, near and far, still hold their pattern."""
@@ -115,8 +130,13 @@ def has_poison(data: Any) -> bool:
     return bool((data[:whole].view(np.uint32) == POISON).any())
 
 
-def make_memories(buffers: Iterable[Buffer]) -> dict[str, BufferMemory]:
-    """Allocate all buffers; those of one tile whose addresses overlap share their bytes, as on the array."""
+def make_memories(buffers: Iterable[Buffer], work: Work | None = None) -> dict[str, BufferMemory]:
+    """Allocate all buffers; those of one tile whose addresses overlap share their bytes, as on the array.
+
+    Args:
+        buffers: All buffers of an array.
+        work: See :attr:`BufferMemory.work`.
+    """
     memories: dict[str, BufferMemory] = {}
     tiles: dict[Any, list[Buffer]] = {}
     for buffer in buffers:
@@ -137,6 +157,8 @@ def make_memories(buffers: Iterable[Buffer]) -> dict[str, BufferMemory]:
         for buffer in members:
             if buffer.address is None:
                 memories.update(_allocate([buffer]))
+    for memory in memories.values():
+        memory.work = work
     return memories
 
 
@@ -160,14 +182,33 @@ def _allocate(group: list[Buffer]) -> dict[str, BufferMemory]:
 
 
 class HostMemory:
-    """One host argument; ``data`` are the bytes given to the call in progress."""
+    """One host argument.
 
-    __slots__ = ("clean", "data", "name", "type")
+    Attributes:
+        address: One word, where the bytes of the call in progress lie.
+        work: Where copies may be under way that have to end before anyone looks.
+    """
+
+    __slots__ = ("_data", "address", "clean", "name", "type", "work")
 
     host = True
 
-    def __init__(self, name: str, kind: Array) -> None:
+    def __init__(self, name: str, kind: Array, work: Work | None = None) -> None:
         self.name = name
         self.type = kind
-        self.data: Any = None
+        self.address = array("Q", [0])
         self.clean = True
+        self.work = work
+        self._data: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The bytes given to the call in progress, with all that was to be done to them done."""
+        if self.work is not None:
+            self.work.settle()
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._data = value
+        self.address[0] = value.__array_interface__["data"][0]

@@ -14,11 +14,12 @@ from npukbuild.simulator.diagnosis import Hang
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.findings import Findings
 from npukbuild.simulator.host import Controller, check_arguments
-from npukbuild.simulator.kernel_library import FAULT_MISALIGNED
+from npukbuild.simulator.kernel_library import FAULT_MISALIGNED, KernelLibrary
 from npukbuild.simulator.leftovers import fifo_levels, left_in_fifos
 from npukbuild.simulator.recording import Recorder
 from npukbuild.simulator.result import RunResult
 from npukbuild.simulator.timing import FunctionCost, event_timing
+from npukbuild.simulator.work import Work, second_processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +55,9 @@ class Simulator:
         max_us: Budget on simulated time per call.
         max_events: Budget on events per call.
         max_seconds: Budget on real time per call; also ends a core function that does not return.
+        beside: Do copies and core functions in a second thread, in order
+            (:mod:`npukbuild.simulator.work`); the results are the same. None: when the kernels are compiled
+            ones and there is a second processor.
 
     Instances share nothing; several can run at once in different threads.
     """
@@ -74,6 +78,7 @@ class Simulator:
         max_us: float = 10e6,
         max_events: int = 500_000_000,
         max_seconds: float = 900.0,
+        beside: bool | None = None,
     ) -> None:
         from npukbuild.targets import load_target
 
@@ -86,7 +91,8 @@ class Simulator:
         self._agenda = Agenda(
             timed=timed, max_cycles=max_us * 1e3 * self.timing.clock_ghz, max_events=max_events
         )
-        self._findings = Findings(differential=differential)
+        self._work = _work_for(kernels, self._agenda, beside)
+        self._findings = Findings(differential=differential, work=self._work)
         self._recorder = Recorder(tracing=trace and timed)
         self._array = ArrayState(
             design,
@@ -97,6 +103,7 @@ class Simulator:
             self._agenda,
             self._recorder,
             self._findings,
+            self._work,
         )
         self._broken: SimulationFault | None = None
         self._calls = 0
@@ -124,11 +131,14 @@ class Simulator:
         answer: list[Any] = []
 
         def work() -> None:
-            watch(self._findings.running)
+            watch(lambda: self._findings.running[0])
             try:
                 answer.append(self._call(views))
             except BaseException as error:
                 answer.append(error)
+            finally:
+                if self._work is not None:
+                    self._work.end()
 
         worker = threading.Thread(target=work, name="npu simulator", daemon=True)
         worker.start()
@@ -151,7 +161,8 @@ class Simulator:
         return result
 
     def _endless(self) -> SimulationFault:
-        name, tile, loc = self._findings.running[0] or ("of some name", "?", None)
+        beside = self._work.running() if self._work is not None else None
+        name, tile, loc = beside or self._findings.running[0] or ("of some name", "?", None)
         return fault(
             f"core function {name} on core {tile} does not return",
             loc=loc,
@@ -162,6 +173,8 @@ class Simulator:
 
     def _call(self, views: list[Any]) -> RunResult:
         array, agenda = self._array, self._agenda
+        if self._work is not None:
+            self._work.begin(monotonic() + self.max_seconds)
         self._findings.clear()
         agenda.drain(_DRAIN_EVENTS)  # cores run up to where they wait for the host, as they do on hardware
         levels = fifo_levels(array)
@@ -171,7 +184,11 @@ class Simulator:
         start, events = agenda.now, agenda.events
         controller = Controller(array, self._sequence, views)
         try:
-            return self._execute(controller, start, events, before, levels)
+            try:
+                return self._execute(controller, start, events, before, levels)
+            except SimulationFault:
+                self._settle(controller)  # a core function that wrote outside its blocks came first
+                raise
         except SimulationFault as error:
             raise self._findings.beside(error) from None
 
@@ -189,6 +206,7 @@ class Simulator:
             raise Hang(array, controller).explain()
         controller.check_end()
         agenda.drain(_DRAIN_EVENTS)
+        self._settle(controller)
         if agenda.idle:
             controller.check_inputs()
         self._check_guards()
@@ -202,6 +220,13 @@ class Simulator:
         self._calls += 1
         warnings += self._recorder.warnings(self.timing.clock_ghz)
         return before.result(self, controller, cycles, agenda.events - events, tuple(warnings))
+
+    def _settle(self, controller: Controller) -> None:
+        if self._work is not None:
+            try:
+                self._work.settle()
+            except BudgetExceededError as error:
+                raise self._over_budget(error.limit, controller) from None
 
     def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
         running = [core for core in self._array.cores if core.waiting is None and not core.ended]
@@ -351,6 +376,12 @@ def bottleneck(
     }
     kind, (name, share) = max(parts.items(), key=lambda item: item[1][1])
     return f"{kind}: {name} busy {share:.0%} of the time"
+
+
+def _work_for(kernels: Kernels | None, agenda: Agenda, beside: bool | None) -> Work | None:
+    if beside is None:
+        beside = second_processor()
+    return Work(kernels, agenda) if beside and isinstance(kernels, KernelLibrary) else None
 
 
 def _choose(design: Design, name: str | None) -> Any:

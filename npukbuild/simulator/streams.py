@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Flow
     from npukbuild.simulator.agenda import Agenda
     from npukbuild.simulator.timing import EventTiming
+    from npukbuild.simulator.work import Work
 
 _CACHE_LIMIT = 4096
 
@@ -38,7 +39,10 @@ class Stream:
         "_copies",
         "_count",
         "_duration",
+        "_give",
+        "_jobs",
         "_on_finish",
+        "_queue",
         "_ready",
         "agenda",
         "busy",
@@ -55,10 +59,18 @@ class Stream:
         "source",
         "timed",
         "timing",
+        "work",
     )
 
     def __init__(
-        self, flow: Flow, source: Any, ends: list[Any], agenda: Agenda, timing: EventTiming, record: Any
+        self,
+        flow: Flow,
+        source: Any,
+        ends: list[Any],
+        agenda: Agenda,
+        timing: EventTiming,
+        record: Any,
+        work: Work | None = None,
     ) -> None:
         self.flow = flow
         self.packet = flow.packet_id
@@ -79,7 +91,11 @@ class Stream:
         self._on_finish = self._finish
         self._count = 0
         self._duration = 0.0
-        self._copies: dict[Any, Any] = {}
+        self._copies: dict[Any, list[tuple[Any, Any]]] = {}
+        self.work = work
+        self._jobs: dict[Any, int] = {}
+        self._give: Any = work.give if work is not None else None
+        self._queue = work.address if work is not None else 0
 
     def pump(self) -> None:
         """Start the next hand-over if all ends are ready."""
@@ -177,50 +193,69 @@ class Stream:
             key: Any = (source.bd, end.bd, source.moved, end.moved, count)
         else:
             key = (source.bd, source.moved, count, *[end.bd for end in ends], *[end.moved for end in ends])
+        job = self._jobs.get(key)
+        if job is not None:
+            if self._give(self._queue, job):
+                self.work.refused(job)  # type: ignore[union-attr]
+            return
         pairs = self._copies.get(key)
         if pairs is not None:
             for target, origin in pairs:
                 target[...] = origin
             return
-        if source.bd is None or source.bd.host or not self._cache(key, count):
+        if not self._keep(key, count):
             data = source.read(count)
             if len(ends) > 1:
                 data = contiguous(data)
             for end in ends:
                 end.write(data, count)
 
-    def _cache(self, key: Any, count: int) -> bool:
-        """Keep the pairs of views of a copy between descriptors that never change, and do it once."""
-        source = self.source
-        if (
-            len(self._copies) >= _CACHE_LIMIT
-            or source.bd is None
-            or source.bd.host
-            or source.bd.padded is not None
-        ):
+    def _keep(self, key: Any, count: int) -> bool:
+        """Prepare a copy between descriptors that never change, and do it once; False: it cannot be."""
+        source, ends = self.source, self.ends
+        bds = [end.bd for end in (source, *ends)]
+        if len(self._copies) + len(self._jobs) >= _CACHE_LIMIT or any(bd is None for bd in bds):
             return False
-        if any(end.bd is None or end.bd.host for end in self.ends):
+        if bds[0].padded is not None or (self.work is None and any(bd.host for bd in bds)):
             return False
-        origin = source.bd.read(source.moved, count)
-        if not np.shares_memory(origin, source.bd.memory.data):
+        views = [
+            bd.access.piece(bd.memory.data, bd.base, end.moved, count)
+            for bd, end in zip(bds, (source, *ends), strict=True)
+        ]
+        if any(view is None for view in views):
             return False
-        targets = [end.bd.access.piece(end.bd.memory.data, 0, end.moved, count) for end in self.ends]
-        if any(target is None for target in targets):
+        copies = self._copies_of(bds, views, count)
+        if copies is None:
             return False
-        pairs: list[tuple[Any, Any]] = []
-        origin_plain = source.bd.access.contiguous
-        first = self.ends[0]
-        for place, (end, target) in enumerate(zip(self.ends, targets, strict=True)):
-            if place and first.bd.access.contiguous:
-                pairs.append(_pair(target, targets[0], end.bd.access.contiguous, True))
-            else:
-                pairs.append(_pair(target, origin, end.bd.access.contiguous, origin_plain))
-        if any(pair[0] is None for pair in pairs):
-            return False
-        for target, origin in pairs:
+        if self.work is not None:
+            job = self.work.prepare_copies(copies)
+            if job is None:
+                return False
+            self._jobs[key] = job
+        else:
+            self._copies[key] = [(target, origin) for target, _, origin, _ in copies]
+        for target, _, origin, _ in copies:
             target[...] = origin
-        self._copies[key] = pairs
         return True
+
+    def _copies_of(self, bds: list[Any], views: list[Any], count: int) -> list[Any] | None:
+        """Return the copies as (target, its memory, origin, its memory), None when some would overlap."""
+        (origin, *targets), (source, *ends) = views, bds
+        if any(np.may_share_memory(origin, target) for target in targets):
+            return None
+        copies = []
+        memory, plain = source.memory, source.access.contiguous
+        for place, (target, bd) in enumerate(zip(targets, ends, strict=True)):
+            if not plain and (not bd.access.contiguous or len(ends) > 1) and not place:
+                if ends[0].access.contiguous:  # the others copy from where the first has it in stream order
+                    copies.append((*_pair(target, origin, True, False), bd.memory, memory))
+                    origin, memory, plain = target, bd.memory, True
+                    continue
+                staging = np.empty(count, np.uint8)
+                copies.append((*_pair(staging, origin, True, False), None, memory))
+                origin, memory, plain = staging, None, True
+            copies.append((*_pair(target, origin, bd.access.contiguous, plain), bd.memory, memory))
+        return [(target, to, start, of) for target, start, to, of in copies]
 
     def _spill(self, count: int) -> None:
         """Put the rest of the source's descriptor into the switches when it fits there."""
@@ -242,14 +277,10 @@ class Stream:
 
 
 def _pair(target: Any, origin: Any, target_plain: bool, origin_plain: bool) -> tuple[Any, Any]:
-    """Give both views of a copy one shape and unit; (None, None) when both walk memory in strides."""
-    if target_plain and target.dtype == np.uint8 and target.ndim == 1:
-        if origin_plain:
-            return target, contiguous(origin)
-        return target.view(origin.dtype).reshape(origin.shape), origin
-    if origin_plain and origin.dtype == np.uint8 and origin.ndim == 1:
-        return target, origin.view(target.dtype).reshape(target.shape)
-    return None, None
+    """Give both views of a copy one shape and unit; one of them at least is plain bytes."""
+    if origin_plain:
+        return (target, origin) if target_plain else (target, origin.view(target.dtype).reshape(target.shape))
+    return target.view(origin.dtype).reshape(origin.shape), origin
 
 
 def no_route(channel: str, packet: int | None, loc: Any) -> Exception:

@@ -20,6 +20,7 @@ from npukbuild.simulator.core.statics import StaticData
 from npukbuild.simulator.crash import watch
 from npukbuild.simulator.faults import fault
 from npukbuild.simulator.memory import GUARD_PATTERN, POISON, POISON_SECOND
+from npukbuild.simulator.work import MOST_ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Function, Location, TileId
     from npukbuild.simulator.core.cascaded import Turns
     from npukbuild.simulator.findings import Findings
+    from npukbuild.simulator.work import Work
 
 
 class Kernels(Protocol):
@@ -44,6 +46,9 @@ class Kernels(Protocol):
         """Return a fast callable that runs with a core's control registers."""
 
 
+_MOST_JOBS = 4096
+"""Prepared jobs per call site; a site with ever new arguments makes its calls at once."""
+
 _INTEGERS = ("i1", "i8", "i16", "i32", "i64", "ui8", "ui16", "ui32", "index", "bf16")
 
 
@@ -51,9 +56,15 @@ class CoreCalls:
     """All core functions as one core calls them."""
 
     def __init__(
-        self, kernels: Kernels | None, tile: TileId, findings: Findings, turns: Turns | None = None
+        self,
+        kernels: Kernels | None,
+        tile: TileId,
+        findings: Findings,
+        turns: Turns | None = None,
+        work: Work | None = None,
     ) -> None:
         self.kernels = kernels
+        self.work = work
         self.tile = tile
         self.findings = findings
         self.state = kernels.new_core_state() if kernels is not None else None
@@ -97,25 +108,66 @@ class CoreCalls:
         def broken(values: tuple[Ref, ...]) -> None:
             raise overrun(function, values, loc)
 
-        costs: dict[Any, float] = {}
         here = (function.name, self.tile, loc)
-        source = call_source(function, blocks, halves, recorded=record is not None)
         space: dict[str, Any] = {
             "entry": entry,
             "careful": careful,
             "broken": broken,
             "guard": GUARD_PATTERN,
             "half": bf16_bits,
-            "costs": costs,
+            "costs": {},
             "cost": cost,
             "running": self.findings.running,
             "here": here,
             "function": function,
             "record": record,
+            "work": self.work,
         }
+        queued = self._can_queue(function)
+        if queued:
+            space |= self._queueing(function, blocks, here)
+        source = call_source(
+            function,
+            blocks,
+            halves,
+            recorded=record is not None,
+            settles=self.work is not None,
+            queued=queued,
+        )
         exec(compile(source, f"<call of {function.name}>", "exec"), space)  # noqa: S102
         made: Callable[..., float] = space["call"]
         return made
+
+    def _can_queue(self, function: Function) -> bool:
+        """Say whether calls can be jobs: nothing comes back, and all arguments are words."""
+        kinds = [_kind(function, kind) for kind in function.arguments]
+        return (
+            self.work is not None
+            and not function.results
+            and "float" not in kinds
+            and len(kinds) <= MOST_ARGUMENTS
+        )
+
+    def _queueing(self, function: Function, blocks: list[int], here: Any) -> dict[str, Any]:
+        """Return what the source of a queued call refers to."""
+        kernels: Any = self.kernels
+        state: Any = self.state
+        work = self.work
+        assert work is not None
+        addresses = (kernels.entry, kernels.address(function.name), state.address)
+        jobs: dict[Any, int] = {}
+
+        def prepare(key: Any, values: tuple[Any, ...]) -> int | None:
+            if len(jobs) >= _MOST_JOBS:
+                return None
+            refs = [values[place] for place in blocks]
+            memories = [ref.memory for ref in refs]
+            job = work.prepare_call(addresses, key, memories, here, lambda: overrun(function, refs, here[2]))
+            if job is not None:
+                jobs[key] = job
+            return job
+
+        return {"jobs": jobs, "prepare": prepare, "give": work.give, "queue": work.address}
 
     def _in_turns(
         self,
@@ -128,7 +180,7 @@ class CoreCalls:
     ) -> Callable[..., Any]:
         """Return the callable of a core with a cascade: a generator that yields what the call waits for."""
         blocks, halves = places
-        turns = self.turns
+        turns, work = self.turns, self.work
         assert turns is not None
         here, running = (function.name, self.tile, loc), self.findings.running
 
@@ -136,8 +188,11 @@ class CoreCalls:
             refs, passed = self._prepare(values, blocks, halves, loc)
             answer: list[Any] = []
 
+            if work is not None:
+                work.settle()
+
             def job() -> None:
-                watch(running)
+                watch(lambda: running[0])
                 answer.append(entry(*passed))
 
             running[0] = here
@@ -220,7 +275,15 @@ class CoreCalls:
             memory.clean = True
 
 
-def call_source(function: Function, blocks: list[int], halves: list[int], *, recorded: bool) -> str:
+def call_source(
+    function: Function,
+    blocks: list[int],
+    halves: list[int],
+    *,
+    recorded: bool,
+    settles: bool = False,
+    queued: bool = False,
+) -> str:
     """Return the source of a call: check the blocks, call the kernel, look at the guards, return cycles.
 
     Args:
@@ -228,6 +291,8 @@ def call_source(function: Function, blocks: list[int], halves: list[int], *, rec
         blocks: Places of the arguments that are blocks.
         halves: Places of bfloat16 scalars, which travel as their bits.
         recorded: Whether the call is kept for the trace.
+        settles: Whether jobs may be under way, which a call that is made at once has to wait for.
+        queued: Whether the call is a job itself, unless its blocks need care.
     """
     names = [f"a{place}" for place in range(len(function.arguments))]
     refs = [names[place] for place in blocks]
@@ -240,19 +305,34 @@ def call_source(function: Function, blocks: list[int], halves: list[int], *, rec
     whole = " or ".join(
         f"bytes({r}.memory.before) != guard or bytes({r}.memory.after) != guard" for r in refs
     )
-    key = f"({', '.join(scalars)}{',' if scalars else ''})"
-    lines = [
-        f"def call({', '.join(names)}):",
-        "    running[0] = here",
-        f"    if {ready}: result = entry({', '.join(passed)})",
-        f"    else: result = careful(({', '.join([*names, ''])}))",
-    ]
+    values = f"({', '.join([*names, ''])})" if names else "()"
+    lines = [f"def call({', '.join(names)}):", "    result = None"]
+    if queued:
+        lines += [
+            f"    ready = {ready}",
+            "    if ready:",
+            f"        key = ({', '.join([*passed, ''])})" if passed else "        key = ()",
+            f"        job = jobs.get(key) or prepare(key, {values})",
+            "    if ready and job:",
+            "        if give(queue, job): work.refused(job)",
+            "    else:",
+        ]
+    pad = "        " if queued else "    "
+    if settles:
+        lines.append(f"{pad}work.settle()")
+    lines.append(f"{pad}running[0] = here")
+    if queued:
+        lines.append(f"{pad}result = careful({values})")
+    else:
+        lines.append(f"{pad}if {ready}: result = entry({', '.join(passed)})")
+        lines.append(f"{pad}else: result = careful({values})")
     if whole:
-        lines.append(f"    if {whole}: broken(({', '.join([*refs, ''])}))")
+        lines.append(f"{pad}if {whole}: broken(({', '.join([*refs, ''])}))")
+    lines.append(f"{pad}running[0] = None")
+    key = f"({', '.join(scalars)}{',' if scalars else ''})"
     lines += [
-        "    running[0] = None",
         f"    cycles = costs.get({key})",
-        f"    if cycles is None: cycles = costs[{key}] = cost(function, ({', '.join([*names, ''])}))",
+        f"    if cycles is None: cycles = costs[{key}] = cost(function, {values})",
     ]
     if recorded:
         lines.append("    record(function.name, cycles)")

@@ -161,14 +161,14 @@ class CoreContext:
 
         self._scratch += 1
         buffer = Buffer(f"stack of {self.core.tile} #{self._scratch}", self.core.tile, array_of(kind), None)
-        (memory,) = make_memories([buffer]).values()
+        (memory,) = make_memories([buffer], self.array.work).values()
         return out.constant(Ref(memory, buffer.type.element, buffer.type.shape), "buf")
 
     def global_memory(self, out: Emitter, op: Operation, name: str) -> str:
         """Return a reference to this core's copy of a ``memref.global``."""
         if name not in self._globals:
             buffer = _find_global(op, name, self.core)
-            (memory,) = make_memories([buffer]).values()
+            (memory,) = make_memories([buffer], self.array.work).values()
             self._globals[name] = Ref(memory, buffer.type.element, buffer.type.shape)
         return out.constant(self._globals[name], "buf")
 

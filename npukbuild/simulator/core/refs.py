@@ -39,6 +39,7 @@ class Ref:
 
     __slots__ = (
         "_live",
+        "_view",
         "element",
         "memory",
         "offset",
@@ -47,7 +48,6 @@ class Ref:
         "root",
         "shape",
         "strides",
-        "view",
     )
 
     def __init__(
@@ -65,7 +65,7 @@ class Ref:
         self.strides = strides if strides is not None else row_major(shape)
         self.offset = offset
         self.pointer = memory.pointer + offset * _WIDTH[element]
-        self.view: Any = root.view if root is not None and root.element == element else self._cast()
+        self._view: Any = root.view if root is not None and root.element == element else self._cast()
         self.root = root
         self._live = True
         self.rights: Rights | None = None
@@ -74,6 +74,13 @@ class Ref:
         raw = memoryview(self.memory.data).cast("B")
         width = _WIDTH[self.element]
         return raw[: len(raw) // width * width].cast(cast("Any", _FORMATS[self.element]))
+
+    @property
+    def view(self) -> Any:
+        """The elements of the whole buffer, with all that was to be done to them done."""
+        if self.memory.work is not None:
+            self.memory.work.settle()
+        return self._view
 
     @property
     def live(self) -> bool:
@@ -99,11 +106,11 @@ class Ref:
                     f"{'x'.join(map(str, self.shape))}",
                 )
             offset += index * stride
-        if not 0 <= offset < len(self.view):
+        if not 0 <= offset < len(self._view):
             raise fault(
                 f"a core accesses memory outside buffer {_place(self)}",
                 loc=loc,
-                why=f"element {offset} of {len(self.view)}",
+                why=f"element {offset} of {len(self._view)}",
             )
         return offset
 

@@ -63,6 +63,8 @@ NPUK_EXPORT uint64_t npuk_call_wide(void *function, npuk::control_state *state, 
     return 0;
 }
 
+#include "work.hpp"
+
 NPUK_EXPORT uint32_t npuk_arch() { return __AIE_ARCH__; }
 NPUK_EXPORT uint32_t npuk_state_bytes() { return sizeof(npuk::control_state); }
 
