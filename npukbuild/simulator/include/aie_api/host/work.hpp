@@ -14,7 +14,8 @@
 namespace npuk::work {
 
 constexpr uint64_t slots = 2048;
-constexpr int spins = 1500;  // some tens of microseconds: as long as waking a sleeping thread takes
+constexpr uint64_t batch = 16;  // jobs for which a sleeping worker is woken; who waits wakes it for fewer
+constexpr int spins = 1500;     // some tens of microseconds: as long as waking a sleeping thread takes
 
 // All layouts here are shared with npukbuild/simulator/work.py, in 64-bit words.
 struct job {
@@ -143,7 +144,7 @@ NPUK_EXPORT int npuk_work_give(npuk::work::queue *q, const npuk::work::job *j) {
     if (given - q->known >= slots && given - (q->known = load(q->done)) >= slots) return 1;
     q->slot[given % slots] = j;
     store(q->given, given + 1);
-    if (load(q->asleep)) ring(q->bell);
+    if (load(q->asleep) && given + 1 - load(q->done) >= batch) ring(q->bell);
     return 0;
 }
 
@@ -182,6 +183,7 @@ NPUK_EXPORT int npuk_work_wait(npuk::work::queue *q, uint64_t left, int64_t mill
     using namespace npuk::work;
     const uint64_t given = load(q->given);
     const auto enough = [&] { return given - load(q->done) <= left; };
+    if (!enough() && load(q->asleep)) ring(q->bell);
     for (int i = 0; i < spins && !enough(); ++i) relax();
     if (enough()) return 1;
     const uint32_t seen = load(q->answer);
