@@ -34,6 +34,10 @@ public:
     }
 
     template <class... T>
+    [[deprecated("Use from_uint32 / from_uint64 / from_masks static methods instead")]] constexpr explicit mask(unsigned word, T &&...more)
+        : mask(from_uint32(word, static_cast<unsigned>(more)...)) {}
+
+    template <class... T>
     static constexpr mask from_uint32(unsigned word, T... more) {
         static_assert(sizeof...(more) + 1 == words);
         mask out;
@@ -43,13 +47,14 @@ public:
     }
     template <class... T>
     static constexpr mask from_uint64(uint64_t word, T... more) {
-        static_assert(sizeof...(more) + 1 == words / 2 && Elems % 64 == 0);
+        static_assert(sizeof...(more) + 1 == words / 2);
         mask out;
         unsigned i = 0;
         for (uint64_t w : {word, static_cast<uint64_t>(more)...}) {
             out.data_[i++] = static_cast<unsigned>(w);
             out.data_[i++] = static_cast<unsigned>(w >> 32);
         }
+        out.trim();
         return out;
     }
     template <unsigned E, unsigned... Es>
@@ -73,7 +78,6 @@ public:
     constexpr bool operator==(const mask &other) const { return data_ == other.data_; }
     constexpr mask operator&(const mask &other) const { return combine(other, [](unsigned a, unsigned b) { return a & b; }); }
     constexpr mask operator|(const mask &other) const { return combine(other, [](unsigned a, unsigned b) { return a | b; }); }
-    constexpr mask operator^(const mask &other) const { return combine(other, [](unsigned a, unsigned b) { return a ^ b; }); }
     constexpr mask &operator&=(const mask &other) { return *this = *this & other; }
     constexpr mask &operator|=(const mask &other) { return *this = *this | other; }
     constexpr mask operator~() const {
@@ -110,13 +114,17 @@ public:
     constexpr bool empty() const { return count() == 0; }
     constexpr bool full() const { return count() == Elems; }
 
+    [[deprecated("Use to_uint32 / to_uint64 / get_submask methods instead")]] constexpr const std::array<unsigned, words> &data() const { return data_; }
     constexpr unsigned to_uint32(unsigned i) const { return data_[i]; }
     constexpr unsigned to_uint32() const
         requires(Elems <= 32)
     {
         return data_[0];
     }
-    constexpr uint64_t to_uint64(unsigned i) const { return uint64_t(data_[2 * i + 1]) << 32 | data_[2 * i]; }
+    constexpr uint64_t to_uint64(unsigned i) const {
+        static_assert(words % 2 == 0, "this mask has no whole 64-bit words");
+        return uint64_t(data_[2 * i + 1]) << 32 | data_[2 * i];
+    }
     constexpr uint64_t to_uint64() const
         requires(Elems == 64)
     {

@@ -81,6 +81,7 @@ NPUK_INLINE vector<T, Elems> zeros() {
     return vector<T, Elems>(vector<T, Elems>::lanes_type::zero());
 }
 template <AccumElemBaseType Tag, unsigned Elems = native_vector_length_v<Tag>>
+    requires(!std::is_same_v<Tag, acc16> && !std::is_same_v<Tag, acc24> && !std::is_same_v<Tag, accauto>)
 NPUK_INLINE accum<Tag, Elems> zeros() {
     return accum<Tag, Elems>(accum<Tag, Elems>::lanes_type::zero());
 }

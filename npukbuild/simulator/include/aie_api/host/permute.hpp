@@ -139,7 +139,7 @@ NPUK_INLINE operand_base_type_t<Vec> shuffle_down_replicate(const Vec &v, unsign
 
 // The Row x Col matrix in row-major order becomes its transpose.
 template <Vector Vec>
-    requires(operand_base_type_t<Vec>::bits() <= 1024)
+    requires(operand_base_type_t<Vec>::bits() <= 1024 || operand_base_type_t<Vec>::type_bits() == 4)
 NPUK_INLINE operand_base_type_t<Vec> transpose(const Vec &v, unsigned Row, unsigned Col) {
     return detail::pick(operand_base_type_t<Vec>(detail::value(v)), [=](unsigned i) { return i % Row * Col + i / Row; });
 }
@@ -176,6 +176,92 @@ NPUK_INLINE std::pair<operand_base_type_t<Vec1>, operand_base_type_t<Vec1>> inte
     return {detail::pick(a, b, from), detail::pick(a, b, [=](unsigned i) { return from(i) + chunk_size; })};
 }
 
+// A chunk size for vectors of one type, as an object that can be made once and used often.
+template <ElemBaseType T, unsigned Elems>
+class interleave_zip_mode {
+public:
+    explicit constexpr interleave_zip_mode(unsigned chunk_size) : chunk_size(chunk_size) {}
+    unsigned chunk_size;
+};
+template <ElemBaseType T, unsigned Elems>
+class interleave_unzip_mode {
+public:
+    explicit constexpr interleave_unzip_mode(unsigned chunk_size) : chunk_size(chunk_size) {}
+    unsigned chunk_size;
+};
+template <Vector Vec1, Vector Vec2, ElemBaseType T, unsigned Elems>
+    requires(detail::is_same_vector_v<Vec1, Vec2> && std::is_same_v<T, typename Vec1::value_type> && Elems == Vec1::size())
+NPUK_INLINE auto interleave_zip(const Vec1 &v, const Vec2 &w, const interleave_zip_mode<T, Elems> &mode) {
+    return interleave_zip(v, w, mode.chunk_size);
+}
+template <Vector Vec1, Vector Vec2, ElemBaseType T, unsigned Elems>
+    requires(detail::is_same_vector_v<Vec1, Vec2> && std::is_same_v<T, typename Vec1::value_type> && Elems == Vec1::size())
+NPUK_INLINE auto interleave_unzip(const Vec1 &v, const Vec2 &w, const interleave_unzip_mode<T, Elems> &mode) {
+    return interleave_unzip(v, w, mode.chunk_size);
+}
+
+// First-generation rearrangements of 16 elements that the API keeps for every architecture. Selections count
+// through v and w; sizes other than those below leave the result undefined, here zero.
+namespace detail {
+template <class V>
+NPUK_INLINE std::pair<V, V> selected(const V &v, const V &w, const std::array<unsigned, 2 * V::size()> &from) {
+    constexpr unsigned N = V::size();
+    return {pick(v, w, [&](unsigned i) { return from[i]; }), pick(v, w, [&](unsigned i) { return from[N + i]; })};
+}
+template <class V>
+NPUK_INLINE std::pair<V, V> undefined_pair() {
+    const V zero(V::lanes_type::zero());
+    return {zero, zero};
+}
+template <class Vec1, class Vec2>
+concept SixteenElements = Vector<Vec1> && Vector<Vec2> && is_same_vector_v<Vec1, Vec2> && Vec1::size() == 16;
+}  // namespace detail
+
+// Chunks of v as they are and chunks of w reversed take turns, each half with the other half's partner of w;
+// chunks of 8 keep their own partner.
+template <class Vec1, class Vec2>
+    requires detail::SixteenElements<Vec1, Vec2>
+NPUK_INLINE std::pair<operand_base_type_t<Vec1>, operand_base_type_t<Vec1>> interleave_butterfly(const Vec1 &v, const Vec2 &w, unsigned chunk_size) {
+    using V = operand_base_type_t<Vec1>;
+    if (chunk_size == 16) return {detail::value(v), reverse(V(detail::value(w)))};
+    if (chunk_size > 8 || (chunk_size & (chunk_size - 1)) != 0 || chunk_size == 0) return detail::undefined_pair<V>();
+    std::array<unsigned, 32> from{};
+    for (unsigned i = 0; i < 32; ++i) {
+        const unsigned half = i / 16, turn = i % 16 / chunk_size, at = i % chunk_size;
+        const unsigned own = turn / 2 * 2 + half, partner = chunk_size == 8 ? half : turn / 2 * 2 + 1 - half;
+        from[i] = turn % 2 == 0 ? own * chunk_size + at : 16 + partner * chunk_size + chunk_size - 1 - at;
+    }
+    return detail::selected(V(detail::value(v)), V(detail::value(w)), from);
+}
+template <class Vec1, class Vec2>
+    requires detail::SixteenElements<Vec1, Vec2>
+NPUK_INLINE auto interleave_butterfly_half(const Vec1 &v, const Vec2 &w, unsigned chunk_size) {
+    return interleave_butterfly(v, w, chunk_size);
+}
+// Elements of v and w in pairs: first the low halves of every chunk upwards, then the high halves downwards
+// with w's element before v's.
+template <class Vec1, class Vec2>
+    requires detail::SixteenElements<Vec1, Vec2>
+NPUK_INLINE std::pair<operand_base_type_t<Vec1>, operand_base_type_t<Vec1>> interleave_crossover(const Vec1 &v, const Vec2 &w, unsigned chunk_size) {
+    using V = operand_base_type_t<Vec1>;
+    if (chunk_size == 1) return {detail::value(v), detail::value(w)};
+    if (chunk_size > 16 || (chunk_size & (chunk_size - 1)) != 0 || chunk_size == 0) return detail::undefined_pair<V>();
+    std::array<unsigned, 32> from{};
+    for (unsigned i = 0; i < 16; ++i) {
+        const unsigned chunk = i / chunk_size * chunk_size, at = i % chunk_size / 2;
+        from[i] = chunk + at + (i % 2 == 0 ? 0 : 16);
+        from[16 + i] = chunk + chunk_size - 1 - at + (i % 2 == 0 ? 16 : 0);
+    }
+    return detail::selected(V(detail::value(v)), V(detail::value(w)), from);
+}
+template <unsigned... Select, class Vec1, class Vec2>
+    requires(detail::SixteenElements<Vec1, Vec2> && sizeof...(Select) == 32)
+NPUK_INLINE auto interleave_custom_static(const Vec1 &v, const Vec2 &w) {
+    using V = operand_base_type_t<Vec1>;
+    static_assert(((Select < 32) && ...), "two vectors of 16 elements have elements 0 to 31");
+    return detail::selected(V(detail::value(v)), V(detail::value(w)), {Select...});
+}
+
 template <Vector Vec>
 NPUK_INLINE auto filter_even(const Vec &v, unsigned chunk_size = 1) {
     return vector<typename Vec::value_type, Vec::size() / 2>(
@@ -185,6 +271,24 @@ template <Vector Vec>
 NPUK_INLINE auto filter_odd(const Vec &v, unsigned chunk_size = 1) {
     return vector<typename Vec::value_type, Vec::size() / 2>(npuk::rearrange<Vec::size() / 2>(
         detail::value(v).lanes(), [=](unsigned i) { return (i / chunk_size * 2 + 1) * chunk_size + i % chunk_size; }));
+}
+template <ElemBaseType T, unsigned Elems>
+class filter_mode {
+public:
+    static constexpr filter_mode even(unsigned chunk_size) { return {chunk_size, false}; }
+    static constexpr filter_mode odd(unsigned chunk_size) { return {chunk_size, true}; }
+    constexpr unsigned chunk() const { return chunk_size_; }
+    constexpr bool is_odd() const { return odd_; }
+
+private:
+    constexpr filter_mode(unsigned chunk_size, bool odd) : chunk_size_(chunk_size), odd_(odd) {}
+    unsigned chunk_size_;
+    bool odd_;
+};
+template <Vector Vec, ElemBaseType T, unsigned Elems>
+    requires(std::is_same_v<typename Vec::value_type, T> && Vec::size() == Elems)
+NPUK_INLINE vector<T, Elems / 2> filter(const Vec &v, filter_mode<T, Elems> mode) {
+    return mode.is_odd() ? filter_odd(v, mode.chunk()) : filter_even(v, mode.chunk());
 }
 
 // Reductions go by halves: element i with element i + half, as the hardware's shuffles do. The order is

@@ -72,17 +72,19 @@ constexpr unsigned product_size() {
     else return B::size();
 }
 
-// Sums wider than the accumulator class of the factors, or of another class, do not exist.
-template <class Tag, class A, class B>
+// Sums wider than the accumulator class of the factors, or of another class, do not exist. AIE2 keeps the low
+// 32 bits of up to 32 products of 32- with 16-bit integers if asked to.
+template <class Tag, unsigned N, class A, class B>
 constexpr bool is_product_accum() {
     if (is_floating_point_v<elem_of_t<A>>) return std::is_same_v<Tag, accfloat>;
-    return is_integer_tag_v<Tag> && accum_bits_v<Tag> >= (default_accum_bits<elem_of_t<A>, elem_of_t<B>>() > 32 ? 64u : 32u);
+    constexpr bool low_bits = npuk::arch == 20 && N <= 32 && type_bits_v<elem_of_t<A>> != type_bits_v<elem_of_t<B>>;
+    return is_integer_tag_v<Tag> && accum_bits_v<Tag> >= (default_accum_bits<elem_of_t<A>, elem_of_t<B>>() > 32 && !low_bits ? 64u : 32u);
 }
 
 template <product P, class Acc, class A, class B>
 NPUK_INLINE Acc product_into(const Acc &acc, const A &a, const B &b) {
     constexpr unsigned N = Acc::size();
-    static_assert(is_product_accum<typename Acc::value_type, A, B>(), "these factors have no product in this accumulator");
+    static_assert(is_product_accum<typename Acc::value_type, N, A, B>(), "these factors have no product in this accumulator");
     const vector<elem_of_t<A>, N> x = spread<N>(a);
     const vector<elem_of_t<B>, N> y = spread<N>(b);
     if (negative_of(a) != negative_of(b))

@@ -153,7 +153,7 @@ template <class T, unsigned N, aie_dm_resource R> inline constexpr bool is_vecto
 template <class T> inline constexpr bool is_block_vector_v = false;
 template <class T, unsigned N> inline constexpr bool is_block_vector_v<block_vector<T, N>> = true;
 template <class T> inline constexpr bool is_accum_v = false;
-template <class Tag, unsigned N> inline constexpr bool is_accum_v<accum<Tag, N>> = true;
+template <class Tag, unsigned N> inline constexpr bool is_accum_v<accum<Tag, N>> = !std::is_same_v<Tag, accauto>;  // a placeholder has no lanes
 template <class T> inline constexpr bool is_mask_v = false;
 template <unsigned N> inline constexpr bool is_mask_v<mask<N>> = true;
 template <class T> inline constexpr bool is_elem_ref_v = false;

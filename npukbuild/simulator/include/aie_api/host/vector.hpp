@@ -182,6 +182,7 @@ public:
     }
     template <unsigned ElemsOut>
     auto split() const {
+        static_assert(ElemsOut < Elems && Elems % ElemsOut == 0, "a vector splits into smaller ones of equal size");
         return [&]<unsigned... I>(std::integer_sequence<unsigned, I...>) {
             return std::make_tuple(extract<ElemsOut>(I)...);
         }(std::make_integer_sequence<unsigned, Elems / ElemsOut>{});
