@@ -111,7 +111,8 @@ def _of_bound(verdict: dict[str, Any]) -> str:
         return (
             f"{verdict['max_error']:g}: exact" if verdict["max_error"] == 0 else f"{verdict['max_error']:.3g}"
         )
-    return f"{verdict['max_error'] / verdict['bound']:.0%} of its bound"
+    bias = abs(verdict["bias"]) / (verdict["bias_bound"] or 1.0)
+    return f"{verdict['max_error'] / verdict['bound']:.0%} of its bound, bias {bias:.0%}"
 
 
 def _padded(arguments: list[dict[str, Any]]) -> str:

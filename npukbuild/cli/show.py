@@ -38,8 +38,9 @@ def show(entry: str, location: str, as_json: bool) -> None:
         )
         return
     click.echo(f"{release.id}  {release.channel}")
+    bias = f", bias {verdict['bias']:.3g} ({verdict['bias_bound']:.3g})" if "bias" in verdict else ""
     click.echo(f"  check    {verdict['status']} on the {verdict['device']}, "
-               f"largest error {verdict['max_error']:.3g} (bound {verdict['bound']:.3g})")  # fmt: skip
+               f"largest error {verdict['max_error']:.3g} (bound {verdict['bound']:.3g}){bias}")  # fmt: skip
     for argument in release.manifest["abi"]["arguments"]:
         shape = " x ".join(str(size) for size in argument["shape"])
         kind = f"{argument['name']} {shape} {argument['dtype']}, {argument['layout']}"

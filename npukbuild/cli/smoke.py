@@ -80,7 +80,8 @@ def judgement_line(judgement: dict[str, Any]) -> str:
     if judgement["bound"] == 0:
         return f"{judgement['input']:<14} exact"
     share = judgement["max_error"] / judgement["bound"]
-    return f"{judgement['input']:<14} error at most {share:.0%} of its bound"
+    bias = abs(judgement["bias"]) / (judgement["bias_bound"] or 1.0)
+    return f"{judgement['input']:<14} error at most {share:.0%} of its bound, bias {bias:.0%}"
 
 
 def find_artifact(kernel: str, build_dir: Path) -> ArtifactFolder:

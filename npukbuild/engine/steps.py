@@ -100,11 +100,14 @@ def check_failed(verdict: Mapping[str, Any]) -> CheckFailedError:
     return CheckFailedError(
         f"the kernel computes wrong numbers on the {verdict['device']}",
         why=f"input {failed[0]['input']!r}: {failed[0]['reason']}" if failed else "no input was run",
-        details=[
-            f"error {entry['max_error']:.6g} at {tuple(entry['index'])}, bound {entry['bound']:.6g}"
-            for entry in failed
-        ],
+        details=[_deviation(entry) for entry in failed],
     )
+
+
+def _deviation(entry: Mapping[str, Any]) -> str:
+    if entry["wrong"]:
+        return f"error {entry['max_error']:.6g} at {tuple(entry['index'])}, bound {entry['bound']:.6g}"
+    return f"bias {entry['bias']:.6g}, bound {entry['bias_bound']:.6g}"
 
 
 def write_json(path: Path, value: Any) -> None:

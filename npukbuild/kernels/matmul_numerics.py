@@ -8,6 +8,7 @@ Error bound of a floating-point product (bf16 inputs, float32 accumulation over 
   2^-23 S, and K/s instructions are executed: (1 + 1/s) K 2^-23 S <= K 2^-22 S. Correctly rounded float32
   addition in any order (gamma_{K-1} S, u = 2^-24) stays below that too, so one bound covers hardware,
   simulator and any blocking of K.
+  K is here the largest number of products of an element that are not zero: adding zero loses nothing.
 * The data path flushes subnormal products and sums to zero: at most (K + 1) 2^-126.
 * The one rounding to bf16 (8 significant bits, to nearest) adds at most 2^-8 of the rounded value.
 
@@ -19,7 +20,14 @@ partial sums are integers below 2^23, so accumulation is exact and the result mu
 ``bfp16`` inputs are bf16 values that the core brings to block floating point: 8 neighbours along K share the
 exponent of the largest, so each is off by at most u = 2^-6 of the largest of its block (one unit of an 8-bit
 mantissa, whatever the rounding). With A^ and B^ holding those largest magnitudes in each element's place, the
-bound grows by u (A^ |B| + |A| B^) + u^2 A^ B^ before the last rounding.
+bound grows by u (A^ |B| + |A| B^) + u^2 A^ B^ before the last rounding
+(:mod:`npukbuild.kernels.block_floating`).
+
+That bound allows conversions in the wrong direction, so the mean of all errors is bounded too, by the rule of
+:mod:`npukbuild.kernels.mean_error`. The roundings behind a result are those of A and B to blocks and that of
+C to bf16; the sums' term, which may have a direction, is taken whole. The ``positive`` input decides: where
+all factors have one sign, floor lowers every element, and with at most 128 products per element the sums'
+term is far below half a unit. Its bf16 version has exact sums again, so that its results must be equal.
 
 Integer results are exact: the sum modulo 2^32, then for i8 and i16 results
 ``saturate(round_half_even(sum / 2^shift))`` (an SRS with conv_even rounding and saturation).
@@ -32,6 +40,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ml_dtypes
 import numpy as np
+
+from npukbuild.kernels.block_floating import BLOCK, product_error, product_roundings
+from npukbuild.kernels.mean_error import mean_bound, one_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +63,6 @@ BF16_ROUNDOFF = 2.0**-8
 
 BF16_MAX = 2.0**127 * (2 - 2.0**-7)
 """Largest finite bfloat16."""
-
-BFP16_UNIT = 2.0**-6
-"""Largest error of a bfp16ebs8 mantissa, relative to the largest of its 8 values."""
 
 FLUSH = 2.0**-126
 """Smallest normal float32: what is below may be flushed to zero."""
@@ -104,25 +112,30 @@ class Trial:
 
 @dataclass(frozen=True)
 class Expected:
-    """The reference result and the largest allowed deviation, both [M, N] (float64, or int64 and 0)."""
+    """The reference result and the largest allowed deviation, both [M, N] (float64, or int64 and 0).
+
+    ``mean_bound`` is the largest allowed magnitude of the mean signed deviation.
+    """
 
     value: NDArray[Any]
     bound: NDArray[Any]
+    mean_bound: float = 0.0
 
 
 def trials(shape: MatmulShape, *, seed: int = 20261) -> Iterator[Trial]:
     """Yield at least five different inputs, to be run back to back on one loaded design.
 
-    ``structure`` comes between random ones so that a result left over from the call before cannot pass, and
-    the last is the first kind again with new data: it catches ping-pong buffers that are one call late.
+    ``positive`` is first, when the core still rounds as it does after reset. ``structure`` comes between
+    random ones so that a result left over from the call before cannot pass, and all data are new in every
+    call: that catches ping-pong buffers that are one call late.
     """
     random = np.random.default_rng(seed)
     if shape.dtype in ("bf16", "bfp16"):
-        yield _normal(shape, random, "normal")
+        yield _positive(shape, random)
         yield _integers(shape, random)
         yield _structure(shape, random)
         yield _magnitudes(shape, random)
-        yield _normal(shape, random, "normal again")
+        yield _normal(shape, random)
     else:
         yield _uniform(shape, random, "uniform")
         yield _structure(shape, random)
@@ -132,7 +145,7 @@ def trials(shape: MatmulShape, *, seed: int = 20261) -> Iterator[Trial]:
 
 
 def expected(shape: MatmulShape, trial: Trial) -> Expected:
-    """Compute C = A x B in float64 (int64 for integers) with its elementwise bound; see the module's text."""
+    """Compute C = A x B in float64 (int64 for integers) with its bounds; see the module's text."""
     if shape.dtype not in ("bf16", "bfp16"):
         return _expected_integer(shape, trial)
     a, b = (array.astype(np.float64) for array in _operands(shape, trial))
@@ -140,29 +153,18 @@ def expected(shape: MatmulShape, trial: Trial) -> Expected:
     if trial.exact:
         rounded = value.astype(np.float32).astype(NUMPY_DTYPES[shape.out_dtype]).astype(np.float64)
         return Expected(rounded, np.zeros_like(rounded))
-    magnitude = np.abs(a) @ np.abs(b)
-    bound = shape.k * 2.0**-22 * magnitude + (shape.k + 1) * FLUSH
+    # Products that are zero change no sum.
+    terms = int(np.count_nonzero(a, axis=1).max())
+    bound = terms * 2.0**-22 * (np.abs(a) @ np.abs(b)) + (terms + 1) * FLUSH
+    certain, roundings = float(bound.sum()), []
     if shape.dtype == "bfp16":
-        bound += _block_floating_error(np.abs(a), np.abs(b))
+        bound += product_error(a, b)
+        roundings.append(product_roundings(a, b))
     if shape.out_dtype == "bf16":
-        bound = BF16_ROUNDOFF * np.abs(value) + (1 + BF16_ROUNDOFF) * bound
-    return Expected(value, bound)
-
-
-def _block_floating_error(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the bound of what block floating point adds, from the magnitudes of A[M, K] and B[K, N]."""
-    most_a, most_b = _largest_of_eight(a), _largest_of_eight(b.T).T
-    error: NDArray[np.float64] = BFP16_UNIT * (most_a @ b + a @ most_b) + BFP16_UNIT**2 * (most_a @ most_b)
-    return error
-
-
-def _largest_of_eight(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each element the largest of its block of 8 along the row."""
-    count, length = rows.shape
-    padded = np.zeros((count, -(-length // 8) * 8))
-    padded[:, :length] = rows
-    largest = padded.reshape(count, -1, 8).max(axis=2)
-    return np.asarray(np.repeat(largest, 8, axis=1)[:, :length])
+        last = BF16_ROUNDOFF * (np.abs(value) + bound)
+        bound += last
+        roundings.append(one_each(last))
+    return Expected(value, bound, mean_bound(value.size, roundings, certain))
 
 
 def rounded_shift(value: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
@@ -204,10 +206,32 @@ def _operands(shape: MatmulShape, trial: Trial) -> tuple[NDArray[Any], NDArray[A
     return a, b.T if shape.b_layout == "col" else b
 
 
-def _normal(shape: MatmulShape, random: np.random.Generator, name: str) -> Trial:
+def _normal(shape: MatmulShape, random: np.random.Generator) -> Trial:
     a = random.standard_normal((shape.m, shape.k), dtype=np.float32)
     b = random.standard_normal((shape.k, shape.n), dtype=np.float32)
-    return Trial(name, _pair(shape, a, b))
+    return Trial("normal", _pair(shape, a, b))
+
+
+def _positive(shape: MatmulShape, random: np.random.Generator) -> Trial:
+    # Blocks of A's columns are kept, the others zero: 128 products below 2^16 have a sum below 2^23, so that
+    # integers, of which bf16 holds all below 2^8, are added exactly. For block floating point fractions show
+    # more than halves being rounded. An odd last bit in every factor leaves none that needs no rounding.
+    a = 253 * (1 - random.random((shape.m, shape.k), dtype=np.float32))
+    b = 253 * (1 - random.random((shape.k, shape.n), dtype=np.float32))
+    dropped = random.permutation(-(-shape.k // BLOCK))[128 // BLOCK :]
+    zeros = np.isin(np.arange(shape.k) // BLOCK, dropped)
+    if shape.dtype == "bf16":
+        a, b = np.floor(a / 2) * 2 + 1, np.floor(b / 2) * 2 + 1
+    else:
+        a, b = _with_odd_last_bit(a), _with_odd_last_bit(b)
+    a[:, zeros] = 0
+    return Trial("positive", _pair(shape, a, b), exact=shape.dtype == "bf16")
+
+
+def _with_odd_last_bit(values: NDArray[Any]) -> NDArray[Any]:
+    rounded = values.astype(ml_dtypes.bfloat16)
+    rounded.view(np.uint16)[...] |= np.uint16(1)
+    return rounded
 
 
 def _integers(shape: MatmulShape, random: np.random.Generator) -> Trial:

@@ -51,7 +51,7 @@ class TrialLike(Protocol):
 
 
 class ExpectedLike(Protocol):
-    """Reference and bound."""
+    """Reference and bounds."""
 
     @property
     def value(self) -> NDArray[Any]:
@@ -61,6 +61,10 @@ class ExpectedLike(Protocol):
     def bound(self) -> NDArray[Any]:
         """Largest allowed deviation per element."""
 
+    @property
+    def mean_bound(self) -> float:
+        """Largest allowed magnitude of the mean signed deviation."""
+
 
 class Numerics(Protocol):
     """What a family says about its numbers (``kernels/<family>_numerics.py``)."""
@@ -69,7 +73,7 @@ class Numerics(Protocol):
         """Yield the inputs to try."""
 
     def expected(self, shape: Any, trial: Any, /) -> ExpectedLike:
-        """Compute reference and bound for one of them."""
+        """Compute reference and bounds for one of them."""
 
 
 def largest_finite(dtype: str) -> float:
@@ -116,6 +120,7 @@ def run_trials(
                 reference.bound,
                 largest=largest_finite(output.dtype),
                 poison_byte=byte,
+                mean_bound=reference.mean_bound,
             )
         )
         if not judgements[-1].passed:

@@ -1,9 +1,11 @@
-"""Judge one result against its reference: element by element, with rules for NaN, Inf and poison.
+"""Judge one result against its reference, each element and the mean of all, with rules for NaN, Inf, poison.
 
 * Any NaN is wrong: trial inputs are finite and no step of a sum of finite products makes a NaN before an Inf.
 * Inf is right only where the reference is beyond the type's largest finite value less its bound, with the
   same sign.
 * An element whose error is above its bound makes the result wrong; there is no allowed fraction.
+* So does a bias, the mean of all signed errors, above its own bound: roundings in the wrong direction and
+  constant offsets, each too small to show in one element.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Judgement:
     """The verdict on one trial.
 
     ``max_error`` is the deviation of the element which comes nearest to (or goes furthest beyond) its own
-    bound, ``bound`` that element's bound, ``index`` its place.
+    bound, ``bound`` that element's bound, ``index`` its place. ``bias`` is the mean of all signed deviations,
+    ``bias_bound`` the largest magnitude it may have.
     """
 
     trial: str
@@ -43,6 +46,8 @@ class Judgement:
     reason: str | None = None
     result: str = ""
     """Start of the sha256 of the result's bytes: equal numbers, bit for bit, have equal ones."""
+    bias: float = 0.0
+    bias_bound: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for verdict.json."""
@@ -52,6 +57,8 @@ class Judgement:
             "max_error": self.max_error,
             "bound": self.bound,
             "index": list(self.index),
+            "bias": self.bias,
+            "bias_bound": self.bias_bound,
             "wrong": self.wrong,
             "total": self.total,
             "reason": self.reason,
@@ -74,8 +81,9 @@ def judge(
     *,
     largest: float,
     poison_byte: int | None = None,
+    mean_bound: float | None = None,
 ) -> Judgement:
-    """Compare ``result`` with ``value`` elementwise.
+    """Compare ``result`` with ``value``, each element and the mean of all.
 
     Args:
         trial: Name of the input.
@@ -84,23 +92,33 @@ def judge(
         bound: Largest allowed deviation per element, >= 0.
         largest: Largest finite value of the result's type.
         poison_byte: What the output was filled with, to tell "never written" from "wrong".
+        mean_bound: Largest allowed magnitude of the mean signed deviation, >= 0; by default the mean bound.
     """
     if result.shape != value.shape:
         reason = f"shape {result.shape} instead of {value.shape}"
         return Judgement(trial, False, float("inf"), 0.0, (), value.size, value.size, reason)
     got = result.astype(value.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
-        error = np.abs(got - value)
+        signed = got - value
+        error = np.abs(signed)
         wrong = ~(error <= bound)
     if value.dtype.kind == "f":
         overflow = np.isinf(got) & (np.abs(value) + bound >= largest) & (np.sign(got) == np.sign(value))
         wrong &= ~overflow
         error = np.where(overflow, 0.0, np.where(np.isnan(got), np.inf, error))
     index = _worst(error, bound, wrong)
+    bias = _mean(signed)
+    if mean_bound is None:
+        mean_bound = _mean(bound)
     fault = _reason(result, value, wrong, poison_byte) if wrong.any() else None
+    if fault is None and abs(bias) > mean_bound:
+        fault = (
+            f"the errors of {value.size:,} elements have a bias: their mean is {bias:.3g}, "
+            f"which roundings to nearest keep below {mean_bound:.3g}"
+        )
     return Judgement(
         trial,
-        not bool(wrong.any()),
+        fault is None,
         float(error[index]) if value.size else 0.0,
         float(bound[index]) if value.size else 0.0,
         tuple(int(i) for i in index),
@@ -108,7 +126,16 @@ def judge(
         value.size,
         fault,
         hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest()[:16],
+        bias,
+        mean_bound,
     )
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """Return the mean; what is not finite counts as zero, since it has been judged by itself."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(values.mean()) if values.size else 0.0
+    return mean if np.isfinite(mean) else float(np.where(np.isfinite(values), values, 0.0).mean())
 
 
 def _worst(error: NDArray[Any], bound: NDArray[Any], wrong: NDArray[Any]) -> tuple[Any, ...]:

@@ -53,17 +53,24 @@ class Verdict:
     @property
     def worst(self) -> Judgement:
         """The judgement that comes nearest to its bound, failed ones first."""
-        return max(self.judgements, key=lambda j: (not j.passed, _ratio(j), j.max_error))
+        return max(self.judgements, key=lambda j: (not j.passed, _ratio(j.max_error, j.bound), j.max_error))
+
+    @property
+    def most_biased(self) -> Judgement:
+        """The judgement whose mean error comes nearest to its bound."""
+        return max(self.judgements, key=lambda j: (_ratio(abs(j.bias), j.bias_bound), abs(j.bias)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for verdict.json and ``--json``."""
-        worst = self.worst
+        worst, biased = self.worst, self.most_biased
         return {
             "status": "passed" if self.passed else "failed",
             "device": self.device,
             "target": self.target,
             "max_error": worst.max_error,
             "bound": worst.bound,
+            "bias": biased.bias,
+            "bias_bound": biased.bias_bound,
             "inputs": [judgement.as_dict() for judgement in self.judgements],
             "subject": dict(self.subject),
             "ran": list(self.ran),
@@ -72,10 +79,10 @@ class Verdict:
         }
 
 
-def _ratio(judgement: Judgement) -> float:
-    if judgement.bound > 0:
-        return judgement.max_error / judgement.bound
-    return float("inf") if judgement.max_error > 0 else 0.0
+def _ratio(error: float, bound: float) -> float:
+    if bound > 0:
+        return error / bound
+    return float("inf") if error > 0 else 0.0
 
 
 def hash_subject(folder: Path, names: Sequence[str] = CHECKED_FILES) -> dict[str, str]:
