@@ -111,7 +111,8 @@ def _load(path: Path, device: str | None) -> Design:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text", why=str(error)) from error
     design = load_design(text, file=str(path), device=device)
-    take_account(design).check()
+    for configuration in design.configurations:
+        take_account(configuration).check()
     return design
 
 

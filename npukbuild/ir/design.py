@@ -318,11 +318,24 @@ SequenceOp = Push | Wait | Free | WriteBuffer | SetLock | WriteRegister
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The runtime sequence: the host arguments in order and what the controller executes in order."""
+    """The runtime sequence: the host arguments in order and what the controller executes in order.
+
+    Where it loads other configurations into the array (``aiex.configure``, ``npu.load_pdi``), ``stages``
+    follow the operations, each on an array that is configured anew.
+    """
 
     name: str
     arguments: tuple[tuple[str, Array], ...]
     operations: tuple[SequenceOp, ...]
+    loc: Location | None = None
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A configuration that a runtime sequence loads: a design whose only sequence is executed on it."""
+
+    design: Design
     loc: Location | None = None
 
 
@@ -362,3 +375,13 @@ class Design:
         """The only runtime sequence."""
         (sequence,) = self.sequences.values()
         return sequence
+
+    @property
+    def configurations(self) -> tuple[Design, ...]:
+        """What the array is configured as during a call, in order, each device once."""
+        stages = [stage for sequence in self.sequences.values() for stage in sequence.stages]
+        own = not stages or any(sequence.operations for sequence in self.sequences.values())
+        found = {self.name: self} if own else {}
+        for stage in stages:
+            found.setdefault(stage.design.name, stage.design)
+        return tuple(found.values())

@@ -20,6 +20,7 @@ from npukbuild.ir.dialects import (
     aie_ops,
     aie_types,
     aiex_ops,
+    configure_ops,
     core_ops,
     dma_ops,
     fifo_ops,
@@ -58,7 +59,6 @@ _HINTS = {
     "aie.shim_mux": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.connect": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
-    "aiex.configure": "give each device's design on its own",
     "aiex.control_packet": "control packets are not modelled",
     "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
 }
@@ -129,7 +129,9 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
         return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops, trace_ops), attributes)
 
     def aiex() -> Dialect:
-        return Dialect("aiex", [op for op in of(aiex_ops, task_ops) if op.name.startswith("aiex.")], [])
+        return Dialect(
+            "aiex", [op for op in of(aiex_ops, configure_ops, task_ops) if op.name.startswith("aiex.")], []
+        )
 
     return (
         ("aie", aie),

@@ -136,7 +136,7 @@ class _Job:
             self.step([*common, *entry_points, *depends, "-c", str(source), "-o", str(item)], source)
             self.depfiles.append(depfile)
             objects.append(str(item))
-        options = ["-shared", "-s", "-Wl,-z,defs", "-Wl,--build-id=none"]
+        options = ["-shared", "-Wl,--strip-debug", "-Wl,-z,defs", "-Wl,--build-id=none"]
         self.step([*self.compiler.command, *options, *objects, "-o", str(self.library)], sources[0])
         if not self.library.is_file() or self.library.stat().st_size == 0:
             raise CompileError("the host compiler reports success but left no library", details=self.log[-5:])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator.agenda import Agenda, BudgetExceededError
 from npukbuild.simulator.array import ArrayState
+from npukbuild.simulator.core.statics import has_statics
 from npukbuild.simulator.crash import watch
 from npukbuild.simulator.diagnosis import Hang
 from npukbuild.simulator.faults import fault
@@ -18,15 +19,16 @@ from npukbuild.simulator.kernel_library import FAULT_MISALIGNED, KernelLibrary
 from npukbuild.simulator.leftovers import fifo_levels, left_in_fifos
 from npukbuild.simulator.recording import Recorder
 from npukbuild.simulator.result import RunResult
+from npukbuild.simulator.stages import Stages, image_of, restore
 from npukbuild.simulator.timing import FunctionCost, event_timing
 from npukbuild.simulator.work import Work, second_processor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
-    from npukbuild.ir.design import Design
+    from npukbuild.ir.design import Design, TileId
     from npukbuild.simulator.core.calls import Kernels
 
 _DRAIN_EVENTS = 20_000
@@ -108,6 +110,45 @@ class Simulator:
         self._broken: SimulationFault | None = None
         self._calls = 0
         self._array.configure()
+        self._stages = self._make_stages(
+            kernels,
+            timed=timed,
+            clock_ghz=clock_ghz,
+            launch=launch,
+            compiler=compiler,
+            cost=cost,
+            trace=trace,
+            differential=differential,
+            max_us=max_us,
+            max_events=max_events,
+            max_seconds=max_seconds,
+            beside=beside,
+        )
+
+    def _make_stages(self, kernels: Kernels | None, **options: Any) -> Stages | None:
+        if not self._sequence.stages:
+            return None
+
+        def make(design: Design) -> Simulator:
+            own = kernels
+            if has_statics(kernels):  # loaded anew with the cores' programs
+                again: Any = kernels
+                own = type(again)(again.path)
+            return Simulator(design, own, **options)
+
+        load_us = self.target.timing["events"]["reconfigure_us"]
+        return Stages(self.design, self._sequence, make, load_us)
+
+    def remember(self) -> dict[TileId, Any]:
+        """Return what the data memories hold."""
+        return image_of(
+            self._array.memories.values(),
+            lambda tile: self.target.limits(self.target.kind(tile.row)).data_bytes,
+        )
+
+    def recall(self, image: Mapping[TileId, Any]) -> None:
+        """Give buffers without an initial value what their memory held before this configuration."""
+        restore(self._array.memories.values(), image)
 
     def run(self, args: Sequence[np.ndarray[Any, Any]]) -> RunResult:
         """Call the design once; outputs are written into the given arrays.
@@ -121,6 +162,8 @@ class Simulator:
             SimulationFault: The design hangs or breaks a rule of the hardware; see its message. The array is
                 then in an unknown state and the simulator refuses further calls.
         """
+        if self._stages is not None:
+            return self._stages.run(list(args))
         if self._broken is not None:
             raise fault(
                 "this simulator stopped with a fault before",

@@ -1,4 +1,4 @@
-"""Several result files that appear together: all are written beside their places before the first is renamed."""
+"""Several result files that appear together: all are written before the first is renamed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def write_together(files: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
     """Write files of which, on any error, none has changed.
 
-    Every file is written and synced under a name of its own in its folder; only then are they renamed, so that
-    a full disk leaves what was there before. A file system has no rename of several files at once: a machine
-    that stops between two renames leaves the first new and the second old, each of them whole.
+    Every file is written and synced under a name of its own in its folder; only then are they renamed, so
+    that a full disk leaves what was there before. A file system has no rename of several files at once: a
+    machine that stops between two renames leaves the first new and the second old, each of them whole.
 
     Args:
         files: Per path what writes its content.

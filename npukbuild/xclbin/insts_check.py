@@ -26,7 +26,7 @@ from npukbuild.xclbin.insts import (
     Write32,
     meaning,
 )
-from npukbuild.xclbin.insts_encode import register_write
+from npukbuild.xclbin.insts_encode import refuse_stages, register_write
 from npukbuild.xclbin.registers import DIRECTIONS, join_address, join_queue_word, registers, split_address
 from npukbuild.xclbin.transfer import Transfer, transfer_of_bd, transfer_of_descriptor
 
@@ -133,6 +133,7 @@ def _differences(actual: _Action | None, wanted: _Action | None) -> Iterator[Mis
 
 def _expected(design: Any) -> Iterator[_Action]:
     """Yield the design's actions in order."""
+    refuse_stages(design)
     for operation in design.sequence.operations:
         loc = None if operation.loc is None else str(operation.loc)
         match type(operation).__name__:

@@ -35,6 +35,7 @@ def encode_design(design: Any) -> bytes:
     Raises:
         ContainerError: Something does not fit the registers, or needs what a stream cannot say.
     """
+    refuse_stages(design)
     known = registers()
     generation, columns = known.device(design.device)
     operations = [
@@ -51,6 +52,20 @@ def encode_design(design: Any) -> bytes:
         4 * (len(body) + 4),
     ]
     return struct.pack(f"<{len(body) + 4}I", *head, *body)
+
+
+def refuse_stages(design: Any) -> None:
+    """Refuse a runtime sequence that loads configurations: a stream names them by ids that no design tells.
+
+    Raises:
+        ContainerError: It does.
+    """
+    for stage in design.sequence.stages:
+        raise ContainerError(
+            f"the runtime sequence loads configuration {stage.design.name}",
+            where=str(stage.loc) if stage.loc else None,
+            why="its number in the instruction stream is given when the whole is packaged",
+        )
 
 
 def _encode(operation: Any, design: Any, generation: Generation) -> Iterator[list[int]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from npukbuild.errors import DesignError
 from npukbuild.ir import rules
-from npukbuild.ir.design import Design
+from npukbuild.ir.design import Design, Stage
+from npukbuild.ir.dialects.aie_ops import DeviceOp
+from npukbuild.ir.dialects.base import location_of
 from npukbuild.ir.lowering.chains import lower_streams, tiles_of
 from npukbuild.ir.lowering.collect import collect
 from npukbuild.ir.lowering.cores import lower_cores
@@ -14,10 +18,14 @@ from npukbuild.ir.lowering.fifos import lower_fifos
 from npukbuild.ir.lowering.lowered import assign_lock_ids, lower_flows, lower_programs
 from npukbuild.ir.lowering.placement import place
 from npukbuild.ir.lowering.sequence import lower_sequences
+from npukbuild.ir.lowering.stages import Configured
 from npukbuild.ir.lowering.traces import find_traced
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
+
+    from npukbuild.ir.design import Sequence
+    from npukbuild.ir.dialects.base import DesignOp
 
 
 def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = None) -> Design:
@@ -34,21 +42,66 @@ def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = No
     Raises:
         DesignError: The design breaks rules of its dialect; all of them, with lines.
     """
-    state = collect(module, device)
-    rules.check_fifos(state)
-    rules.check_uses(state)
-    state.problems.check()
-    lower_fifos(state)
-    assign_lock_ids(state)
-    state.problems.check()
-    placed = place(state, allocation)
-    given, cascades = lower_flows(state)
-    find_traced(state)
-    allocations = given | lower_streams(state)
-    lower_programs(state)
-    number_descriptors(state)
-    rules.check_descriptors(state)
-    sequences = lower_sequences(state, allocations, placed)
+    devices = _Devices(module, allocation)
+    return _design(devices.configure(device), devices)
+
+
+@dataclass(frozen=True)
+class _Devices:
+    """The devices of a module."""
+
+    module: ModuleOp
+    allocation: str
+
+    def configure(self, name: str | None) -> Configured:
+        """Lower a device up to its runtime sequences."""
+        state = collect(self.module, name)
+        rules.check_fifos(state)
+        rules.check_uses(state)
+        state.problems.check()
+        lower_fifos(state)
+        assign_lock_ids(state)
+        state.problems.check()
+        placed = place(state, self.allocation)
+        given, cascades = lower_flows(state)
+        find_traced(state)
+        allocations = given | lower_streams(state)
+        lower_programs(state)
+        number_descriptors(state)
+        rules.check_descriptors(state)
+        return Configured(state, placed, allocations, cascades)
+
+    def other(self, name: str, op: DesignOp) -> Configured:
+        """Lower the device that an operation loads."""
+        if not any(isinstance(one, DeviceOp) and one.sym == name for one in self.module.walk()):
+            raise DesignError(f"{op.name} of {name}: no device has that name", where=str(location_of(op)))
+        return self.configure(name)
+
+
+def _design(configured: Configured, devices: _Devices) -> Design:
+    sequences, stages = lower_sequences(configured, devices.other)
+    found = _finish(configured, sequences)
+    if not any(stages.values()):
+        return found
+    full = {
+        name: replace(
+            sequence,
+            stages=tuple(
+                Stage(
+                    _finish(stage.configured, {name: replace(sequence, operations=tuple(stage.run.found))}),
+                    stage.loc,
+                )
+                for stage in stages[name]
+            ),
+        )
+        for name, sequence in sequences.items()
+    }
+    return replace(found, sequences=full)
+
+
+def _finish(configured: Configured, sequences: dict[str, Sequence]) -> Design:
+    """Check the sequences of a device and return its design."""
+    state, placed = configured.state, configured.placed
     rules.check_transfers(state)
     rules.check_sequences(state, sequences)
     cores = lower_cores(state, placed)
@@ -63,9 +116,9 @@ def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = No
         flows=tuple(state.flows),
         cores=cores,
         functions=dict(state.functions),
-        allocations=allocations,
+        allocations=configured.allocations,
         sequences=sequences,
-        cascades=cascades,
+        cascades=configured.cascades,
         warnings=tuple(str(problem) for problem in state.problems.warnings),
         stacks=dict(state.stacks),
     )

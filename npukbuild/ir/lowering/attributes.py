@@ -120,6 +120,9 @@ _READ = {
         *_OLD_FIELDS,
         *(field for kind in ("core", "mem", "shim") for field in dma_registers(kind).fields),
     },
+    "aiex.configure": {"symbol"},
+    "aiex.run": {"runtime_sequence_symbol"},
+    "aiex.npu.load_pdi": {"device_ref", "id"},
     "aie.event": {"val"},
     "aie.get_cascade": set(),
     "aie.get_stream": set(),
@@ -152,6 +155,7 @@ _HARMLESS = {
     "aiex.npu.dma_memcpy_nd": {"burst_length"},
     "aiex.npu.preempt": {"level"},
     "aiex.npu.writebd": {"burst_length"},
+    "aiex.npu.load_pdi": {"size", "address"},  # of the file in host memory
 }
 """Attributes that change neither what a design computes nor whether it hangs, and why."""
 

@@ -12,7 +12,7 @@ from xdsl.dialects.memref import GlobalOp
 
 from npukbuild.errors import DesignError, RequestError
 from npukbuild.ir.design import Array, Function, Lock, TileId
-from npukbuild.ir.dialects import aie_ops, aiex_ops, core_ops, dma_ops, fifo_ops, trace_ops
+from npukbuild.ir.dialects import aie_ops, aiex_ops, configure_ops, core_ops, dma_ops, fifo_ops, trace_ops
 from npukbuild.ir.dialects.base import DesignOp, attribute_text, location_of
 from npukbuild.ir.lowering.attributes import check_attributes
 from npukbuild.ir.lowering.collect_fifos import read_allocate, read_fifo, read_links, read_register
@@ -42,6 +42,9 @@ def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
         devices = [device for device in devices if device.sym == name]
     if not devices:
         raise DesignError("the design has no aie.device", hint="a design is one aie.device(npu1) { ... }")
+    loading = [device for device in devices if name is None and _loads_others(device)]
+    if len(devices) > 1 and len(loading) == 1:
+        return loading[0]
     if len(devices) > 1:
         named = [device for device in devices if device.sym is not None]
         told = ", ".join(
@@ -58,6 +61,15 @@ def find_device(module: ModuleOp, name: str | None = None) -> aie_ops.DeviceOp:
             else "give each device a file of its own, or a name: aie.device(npu1) @name { ... }",
         )
     return devices[0]
+
+
+def _loads_others(device: aie_ops.DeviceOp) -> bool:
+    """Whether a device's runtime sequence loads configurations: it is where the host begins."""
+    return any(
+        isinstance(op, configure_ops.ConfigureOp)
+        or (isinstance(op, configure_ops.LoadPdiOp) and op.text("device_ref") not in (None, device.sym))
+        for op in device.body.walk()
+    )
 
 
 def device_target(device: aie_ops.DeviceOp) -> Target:

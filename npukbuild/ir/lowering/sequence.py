@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +25,19 @@ from npukbuild.ir.design import (
     Wait,
     WriteBuffer,
 )
-from npukbuild.ir.dialects import aie_ops, aiex_ops, task_ops, trace_ops
+from npukbuild.ir.dialects import aie_ops, aiex_ops, configure_ops, task_ops, trace_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
-from npukbuild.ir.lowering import raw, traces
+from npukbuild.ir.lowering import raw, stages, traces
 from npukbuild.ir.lowering.bd_chains import configured_chain
 from npukbuild.ir.lowering.constants import constant, evaluate
 from npukbuild.ir.lowering.tasks import Task, configure_task
 from npukbuild.ir.lowering.values import array_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from npukbuild.ir.design import Buffer
+    from npukbuild.ir.design import Buffer, Location
+    from npukbuild.ir.lowering.stages import Configured, OpenStage
     from npukbuild.ir.lowering.state import State
 
 _MOST_OPERATIONS = 1_000_000
@@ -44,10 +45,20 @@ _MOST_OPERATIONS = 1_000_000
 
 
 def lower_sequences(
-    state: State, allocations: Mapping[str, Allocation], placed: dict[str, Buffer]
-) -> dict[str, Sequence]:
-    """Lower every runtime sequence of the device, by name."""
+    configured: Configured, configure: Callable[[str, DesignOp], Configured]
+) -> tuple[dict[str, Sequence], dict[str, list[OpenStage]]]:
+    """Lower every runtime sequence of the device, by name.
+
+    Args:
+        configured: The device.
+        configure: Gives another device of the module, for sequences that load it.
+
+    Returns:
+        The sequences up to where they load another configuration, and what follows there.
+    """
+    state = configured.state
     found: dict[str, Sequence] = {}
+    stages: dict[str, list[OpenStage]] = {}
     for op in state.device.body.blocks[0].ops:
         if isinstance(op, aie_ops.SequenceOp):
             name = op.sym or "sequence"
@@ -59,8 +70,10 @@ def lower_sequences(
                     location_of(op),
                     why="today's mlir-aie knows aie.runtime_sequence only",
                 )
-            found[name] = Sequencer(state, allocations, placed, op).run(name)
-    return found
+            run = Sequencer(configured, configure)
+            found[name] = run.run(name, op)
+            stages[name] = run.stages
+    return found, stages
 
 
 @dataclass(frozen=True)
@@ -74,33 +87,62 @@ class View:
 
 @dataclass
 class Sequencer:
-    """Walks one runtime sequence; loops with constant bounds are unrolled."""
+    """Walks one runtime sequence, on one configuration; loops with constant bounds are unrolled.
 
-    state: State
-    allocations: Mapping[str, Allocation]
-    placed: dict[str, Buffer]
-    op: aie_ops.SequenceOp
-    arguments: dict[SSAValue, tuple[str, Array]] = field(default_factory=dict)
+    The outermost sequencer walks the whole sequence. From where it loads another configuration on
+    (``latest``), operations are lowered by a sequencer for that one.
+    """
+
+    configured: Configured
+    configure: Callable[[str, DesignOp], Configured]
+    views: dict[SSAValue, View] = field(default_factory=dict)
+    """The host buffers in order, by the value that names them."""
     known: dict[SSAValue, int] = field(default_factory=dict)
     found: list[SequenceOp] = field(default_factory=list)
     tasks: dict[SSAValue, Task] = field(default_factory=dict)
     alive: dict[TileId, set[int]] = field(default_factory=dict)
     registers: raw.Registers = field(default_factory=raw.Registers)
     count: int = 0
+    outer: Sequencer | None = None
+    called_from: Location | None = None
+    stages: list[OpenStage] = field(default_factory=list)
+    latest: Sequencer | None = None
+    within: Location | None = None
+    closed: bool = False
 
-    def run(self, name: str) -> Sequence:
+    def __post_init__(self) -> None:
+        self.state: State = self.configured.state
+        self.allocations: Mapping[str, Allocation] = self.configured.allocations
+        self.placed: dict[str, Buffer] = self.configured.placed
+
+    def run(self, name: str, op: aie_ops.SequenceOp) -> Sequence:
         """Return the lowered sequence."""
-        block = self.op.body.blocks[0]
+        block = op.body.blocks[0]
         for number, value in enumerate(block.args):
             label = value.name_hint or f"arg{number}"
             try:
-                self.arguments[value] = (label, array_of(value.type))
+                self.views[value] = View(label, array_of(value.type))
             except ValueError as error:
-                raise DesignError(f"argument {label}: {error}", where=str(location_of(self.op))) from None
-        self._block(block)
-        return Sequence(name, tuple(self.arguments.values()), tuple(self.found), location_of(self.op))
+                raise DesignError(f"argument {label}: {error}", where=str(location_of(op))) from None
+        self.block(block)
+        arguments = tuple((view.argument, view.type) for view in self.views.values())
+        return Sequence(name, arguments, tuple(self.found), location_of(op))
 
-    def _block(self, block: Block) -> None:
+    @property
+    def outermost(self) -> Sequencer:
+        """The sequencer that walks the sequence from its start."""
+        return self.outer or self
+
+    def on(self, configured: Configured) -> Sequencer:
+        """Return a sequencer for the same sequence on another configuration."""
+        return Sequencer(configured, self.configure, self.views, self.known, outer=self)
+
+    def calling(self, op: DesignOp, views: dict[SSAValue, View]) -> Sequencer:
+        """Return a sequencer for another sequence of this configuration, which ``op`` executes."""
+        return replace(self, views=views, tasks={}, count=0, called_from=location_of(op), latest=None)
+
+    def block(self, block: Block) -> None:
+        """Lower the operations of a block."""
         for op in block.ops:
             self.count += 1
             if self.count > _MOST_OPERATIONS:
@@ -109,17 +151,29 @@ class Sequencer:
                     where=str(location_of(op)),
                     why=f"more than {_MOST_OPERATIONS} operations",
                 )
-            handler = _HANDLERS.get(type(op))
-            if handler is not None:
-                handler(self, op)
-            elif isinstance(op, scf.ForOp):
-                self._loop(op)
-            elif not self._harmless(op):
-                raise DesignError(
-                    f"operation {op.name} is not supported in a runtime sequence", where=str(location_of(op))
-                )
+            self._operation(op)
 
-    def _harmless(self, op: Operation) -> bool:
+    def _operation(self, op: Operation) -> None:
+        target = self.latest or self
+        handler = _HANDLERS.get(type(op))
+        if handler is not None:
+            if self.closed and type(op) not in _OPENING:
+                raise DesignError(
+                    f"{op.name} behind aiex.configure, outside of it",
+                    where=str(location_of(op)),
+                    why="the array holds the configuration that was loaded last",
+                    hint="move it into the block",
+                )
+            handler(target, op)
+        elif isinstance(op, scf.ForOp):
+            self._loop(op)
+        elif not target.harmless(op):
+            raise DesignError(
+                f"operation {op.name} is not supported in a runtime sequence", where=str(location_of(op))
+            )
+
+    def harmless(self, op: Operation) -> bool:
+        """Whether an operation does nothing by itself, or has a value that is known."""
         if isinstance(op, _HARMLESS):
             return True
         return constant(op) is not None or (
@@ -136,13 +190,13 @@ class Sequencer:
         first, last, step = (bound or 0 for bound in bounds)
         for index in range(first, last, step):
             self.known[op.body.blocks[0].args[0]] = index
-            self._block(op.body.blocks[0])
+            self.block(op.body.blocks[0])
 
     def view(self, value: SSAValue) -> View | None:
         """Return the host buffer behind a value, following subviews and casts with constant offsets."""
-        argument = self.arguments.get(value)
-        if argument is not None:
-            return View(*argument)
+        found = self.views.get(value)
+        if found is not None:
+            return found
         op = value.owner
         if isinstance(op, memref.CastOp | memref.AssumeAlignmentOp):
             return self.view(op.operands[0])
@@ -409,4 +463,9 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.WriteBdOp: raw.writebd,
     aiex_ops.AddressPatchOp: raw.address_patch,
     aiex_ops.PushQueueOp: raw.push_queue,
+    configure_ops.ConfigureOp: stages.configure,
+    configure_ops.LoadPdiOp: stages.load_pdi,
+    configure_ops.RunOp: stages.run_sequence,
 }
+
+_OPENING = (configure_ops.ConfigureOp, configure_ops.LoadPdiOp)

@@ -177,11 +177,12 @@ def _memory(
     """Return the buffer, its type and the byte where the descriptor begins."""
     if run.state.kind(start.tile) == "shim":
         patched = run.registers.patched.get((start.tile, slot))
-        names = list(run.arguments.values())
-        if patched is None or patched[0] >= len(names):
+        views = list(run.views.values())
+        if patched is None or patched[0] >= len(views):
             raise start.refuse(slot, "has no host buffer", "npu.address_patch did not name one")
-        name, kind = names[patched[0]]
-        return name, kind, patched[1] + moved * _WORD
+        view = views[patched[0]]
+        first = view.offset * ELEMENT_BYTES[view.type.element] + patched[1]
+        return view.argument, view.type, first + moved * _WORD
     tile, address = _addressed(run, start, slot, fields.address * _WORD)
     address += moved * _WORD
     if tile != start.tile and start.channel >= run.state.target.mem.neighbour_channels:

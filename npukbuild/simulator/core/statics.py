@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_BARE_BYTES = 16
-"""Writable data of a library without static variables: the C runtime's own two words."""
-_BARE_THREAD_BYTES = 64
-"""Thread-local data of the host AIE API itself."""
+_RUNTIME = ("__dso_handle", "completed.", "__TMC_END__", "_ZN4npuk")
+"""How the names begin of what a library without static variables writes: the C runtime's, the host API's."""
 
 
 class StaticData:
@@ -37,16 +35,31 @@ class StaticData:
 
 
 def has_statics(kernels: Any) -> bool:
-    """Say whether a kernel library has static variables (by the size of its data sections)."""
+    """Say whether a kernel library has static variables that are written, by its symbols."""
     path = getattr(kernels, "path", None)
     if path is None or not Path(path).is_file():
         return False
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
     with Path(path).open("rb") as stream:
-        sizes = {section.name: int(section["sh_size"]) for section in ELFFile(stream).iter_sections()}
-    plain = sizes.get(".data", 0) + sizes.get(".bss", 0)
-    return plain > _BARE_BYTES or sizes.get(".tdata", 0) + sizes.get(".tbss", 0) > _BARE_THREAD_BYTES
+        elf = ELFFile(stream)
+        table = elf.get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection):  # stripped: assume that it has
+            return True
+        written = {
+            number
+            for number, section in enumerate(elf.iter_sections())
+            if section.name.startswith((".data", ".bss", ".tdata", ".tbss"))
+            and not section.name.startswith(".data.rel.ro")
+        }
+        return any(
+            symbol["st_shndx"] in written
+            and symbol["st_info"]["type"] in ("STT_OBJECT", "STT_TLS")
+            and symbol["st_size"]
+            and not symbol.name.startswith(_RUNTIME)
+            for symbol in table.iter_symbols()
+        )
 
 
 def _writable(inside: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from npukbuild.simulator.timeline.array_map import array_svg, shared_fifos
 from npukbuild.simulator.timeline.tracks import COLOURS, colours_of, functions_of, tracks_svg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from npukbuild.ir.design import Design
     from npukbuild.simulator.result import RunResult
@@ -29,7 +29,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1220px;padding:2
 background:var(--bg);
 color:var(--fg)}
 h1{font-size:24px;margin:0 0 4px;overflow-wrap:anywhere}
-h2{font-size:18px;margin:34px 0 6px}p{margin:4px 0 10px;max-width:110ch}
+h2{font-size:18px;margin:34px 0 6px}h3{font-size:15px;margin:18px 0 4px}p{margin:4px 0 10px;max-width:110ch}
 .soft{color:var(--soft)}.scroll{overflow-x:auto}svg{display:block}
 .cards{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}.card{border:1px solid var(--line);
 border-radius:8px;
@@ -76,6 +76,7 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
     from npukbuild.targets import load_target
 
     target = load_target(design.device)
+    configurations = design.configurations
     name = title or design.name or design.device
     parts = [
         _head(name, design.device),
@@ -95,14 +96,14 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
             "a busier stream; the bar below a core is the share of time it computes. Point at anything for "
             "details.</p>"
         ),
-        f"<div class='scroll'>{array_svg(design, target, result)}</div>",
+        *_each(configurations, lambda one: f"<div class='scroll'>{array_svg(one, target, result)}</div>"),
         (
             "<h2>Streams</h2><p>Every stream moves 4 bytes per cycle at most. A stream that is busy all the "
             "time is a "
             "bottleneck; one that is idle waits for its sender or its receiver. <b>MM2S</b> (memory to "
             "stream) is a DMA channel that sends, <b>S2MM</b> (stream to memory) one that receives.</p>"
         ),
-        _streams(design, result),
+        *_each(configurations, lambda one: _streams(one, result)),
         (
             "<h2>Timeline</h2><p>Time runs to the right. <b>host</b> is the controller that starts transfers "
             "and waits for "
@@ -118,10 +119,17 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         ),
         _functions(result),
         "<h2>Account</h2><p>What the design uses of what each tile has.</p>",
-        _account(take_account(design)),
+        *_each(configurations, lambda one: _account(take_account(one))),
         "</body></html>",
     ]
     return "\n".join(parts)
+
+
+def _each(configurations: Sequence[Design], picture: Callable[[Design], str]) -> list[str]:
+    """Return a picture of the design, or one per configuration that the sequence loads, under its name."""
+    if len(configurations) == 1:
+        return [picture(configurations[0])]
+    return [f"<h3>Configuration {escape(one.name)}</h3>{picture(one)}" for one in configurations]
 
 
 def _head(name: str, device: str) -> str:
@@ -154,6 +162,8 @@ def _streams(design: Design, result: RunResult) -> str:
     rows = []
     for name, share in sorted(result.streams.items(), key=lambda item: -item[1]):
         source, _, ends = name.partition(" to ")
+        if source not in fifos and " core stream " not in source:  # of another configuration
+            continue
         meter = f"<span class='meter'><i style='width:{share:.0%}'></i></span>{share:.0%}"
         rows.append((escape(fifos.get(source, "")), escape(source), escape(ends), meter))
     rows.extend(

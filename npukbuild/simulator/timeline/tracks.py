@@ -26,7 +26,8 @@ def tracks_svg(design: Design, result: RunResult) -> str:
     """Return the timeline of a run that was traced."""
     fifos = {
         f"{channel.tile} {channel.direction} {channel.index}": channel.fifo or ""
-        for channel in design.channels
+        for one in design.configurations
+        for channel in one.channels
     }
     scale = _WIDTH / max(result.cycles, 1.0)
     colours = colours_of(result)
