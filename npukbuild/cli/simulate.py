@@ -44,6 +44,8 @@ _DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "i16": "int16", "i3
               help="Most simulated microseconds before giving up [default: 10 s].")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(min=0.01), default=900.0, metavar="S",
               help="Most real seconds before giving up [default: 900].")  # fmt: skip
+@click.option("--max-idle", type=click.FloatRange(min=0.01), default=20.0, metavar="S",
+              help="Most real seconds in which nothing gets on [default: 20].")  # fmt: skip
 @click.option("--sequence", metavar="NAME", help="The runtime sequence, where the design has several.")
 @click.option("--device", metavar="NAME", help="The device, where the file has several.")
 @click.option("--functional", is_flag=True, help="Numbers and faults only: no times, and faster.")
@@ -58,6 +60,7 @@ def simulate(
     clock: float | None,
     budget: float,
     max_seconds: float,
+    max_idle: float,
     sequence: str | None,
     device: str | None,
     functional: bool,
@@ -91,6 +94,7 @@ def simulate(
             sequence=sequence,
             max_us=budget,
             max_seconds=max_seconds,
+            max_idle_seconds=max_idle,
         )
         result = simulator.run(list(arrays.values()))
     pictures = _pictures(loaded, result, design, trace, timeline)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     Callback = Callable[..., None]
 
-_CHECK_EVERY = 0xFFF
+_CHECK_EVERY = 0x3FF
 
 
 class BudgetExceededError(Exception):
-    """A budget ran out; ``limit`` says which (``time``, ``events``, ``wall``, ``cancelled``)."""
+    """A budget ran out; ``limit`` says which (``time``, ``events``, ``wall``, ``idle``, ``cancelled``)."""
 
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
@@ -34,6 +34,9 @@ class Agenda:
         timed: Whether delays count.
         max_cycles: Budget on simulated time of one run, in cycles.
         max_events: Budget on callbacks of one run (the only budget that a functional run spends).
+
+    Attributes:
+        stalled: Called now and then; says whether to give up.
     """
 
     __slots__ = (
@@ -44,6 +47,7 @@ class Agenda:
         "max_cycles",
         "max_events",
         "ready",
+        "stalled",
         "stopped",
         "timed",
     )
@@ -56,6 +60,7 @@ class Agenda:
         self.events = 0
         self.stopped = False
         self.cancelled = False
+        self.stalled: Callable[[], bool] | None = None
         self._env: Any = None
         self._timeout: Any = None
         if timed:
@@ -129,5 +134,7 @@ class Agenda:
             raise BudgetExceededError("cancelled")
         if events > limit_events:
             raise BudgetExceededError("events")
+        if self.stalled is not None and self.stalled():
+            raise BudgetExceededError("idle")
         if deadline is not None and monotonic() > deadline:
             raise BudgetExceededError("wall")

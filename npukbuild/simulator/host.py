@@ -54,6 +54,7 @@ class Controller:
         self.waiting: Wait | None = None
         self.done = False
         self.end_time = 0.0
+        self._executed = 0
         self._program = self._execute()
 
     def step(self, _event: object = None) -> None:
@@ -72,6 +73,7 @@ class Controller:
         timing, record, agenda = self.array.timing, self.array.recorder, self.array.agenda
         for op in self.sequence.operations:
             start = agenda.now
+            self._executed += 1
             if isinstance(op, Push):
                 yield timing.push_cycles
                 self._push(op)
@@ -87,6 +89,20 @@ class Controller:
                 yield timing.write_cycles
                 self._write(op)
                 record.add("host", type(op).__name__, start, agenda.now - start)
+
+    def progress(self) -> tuple[Any, ...]:
+        """Return a value that changes whenever the host gets on.
+
+        That is its sequence, or data of a transfer that has an end; a circle of descriptors has none.
+        """
+        moving = (
+            (channel.finished, channel.starts, channel.task.started, id(channel.bd), channel.moved)
+            for channel in self.array.channels.values()
+            if channel.task is not None
+            and (channel.tile.row == 0 or channel in self.outstanding)
+            and not channel.task.endless
+        )
+        return self._executed, *moving
 
     # Tasks ---------------------------------------------------------------------------------------------
 

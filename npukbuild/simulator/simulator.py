@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator.agenda import Agenda, BudgetExceededError
 from npukbuild.simulator.array import ArrayState
+from npukbuild.simulator.budgets import Patience, Progress, over_budget
 from npukbuild.simulator.core.statics import has_statics
 from npukbuild.simulator.crash import watch
 from npukbuild.simulator.diagnosis import Hang
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
 
     from npukbuild.ir.design import Design, TileId
     from npukbuild.simulator.core.calls import Kernels
+    from npukbuild.simulator.crash import Running
 
 _DRAIN_EVENTS = 20_000
-_GRACE_SECONDS = 1.0
-"""How long a call may go on past its real time, to end by itself with a better message."""
 
 
 class Simulator:
@@ -56,7 +56,9 @@ class Simulator:
         sequence: The name of the runtime sequence when the design has several.
         max_us: Budget on simulated time per call.
         max_events: Budget on events per call.
-        max_seconds: Budget on real time per call; also ends a core function that does not return.
+        max_seconds: Budget on real time per call.
+        max_idle_seconds: Budget on real time in which nothing gets on: no data of the host's transfers move,
+            or one call of a core function does not return.
         beside: Do copies and core functions in a second thread, in order
             (:mod:`npukbuild.simulator.work`); the results are the same. None: when the kernels are compiled
             ones and there is a second processor.
@@ -80,6 +82,7 @@ class Simulator:
         max_us: float = 10e6,
         max_events: int = 500_000_000,
         max_seconds: float = 900.0,
+        max_idle_seconds: float = 20.0,
         beside: bool | None = None,
     ) -> None:
         from npukbuild.targets import load_target
@@ -89,12 +92,14 @@ class Simulator:
         self.timing = event_timing(self.target, clock_ghz, launch)
         self.timed = timed
         self.max_seconds = max_seconds
+        self.max_idle_seconds = max_idle_seconds
         self._sequence = _choose(design, sequence)
         self._agenda = Agenda(
             timed=timed, max_cycles=max_us * 1e3 * self.timing.clock_ghz, max_events=max_events
         )
         self._work = _work_for(kernels, self._agenda, beside)
         self._findings = Findings(differential=differential, work=self._work)
+        self._patience = Patience(self._busy, max_seconds, max_idle_seconds)
         self._recorder = Recorder(tracing=trace and timed)
         self._array = ArrayState(
             design,
@@ -122,6 +127,7 @@ class Simulator:
             max_us=max_us,
             max_events=max_events,
             max_seconds=max_seconds,
+            max_idle_seconds=max_idle_seconds,
             beside=beside,
         )
 
@@ -186,15 +192,14 @@ class Simulator:
         worker = threading.Thread(target=work, name="npu simulator", daemon=True)
         worker.start()
         try:
-            worker.join(self.max_seconds + _GRACE_SECONDS)
+            stuck = self._patience.wait(worker)
         except BaseException:
             self._agenda.cancelled = True
             raise
-        if not answer:
+        if stuck is not None:
             self._agenda.cancelled = True
-            found = self._endless()
-            self._broken = found
-            raise found
+            self._broken = stuck
+            raise stuck
         (result,) = answer
         if isinstance(result, BaseException):
             if isinstance(result, SimulationFault):
@@ -203,16 +208,11 @@ class Simulator:
         assert isinstance(result, RunResult)
         return result
 
-    def _endless(self) -> SimulationFault:
-        beside = self._work.running() if self._work is not None else None
-        name, tile, loc = beside or self._findings.running[0] or ("of some name", "?", None)
-        return fault(
-            f"core function {name} on core {tile} does not return",
-            loc=loc,
-            why=f"the call was given {self.max_seconds:g} s of real time; after {_GRACE_SECONDS:g} s of "
-            "grace it is still inside this compiled core function",
-            hint="look for an endless loop in the kernel's C++; max_seconds (--max-seconds) sets the limit",
-        )
+    def _busy(self) -> tuple[Running, int]:
+        """Return the core function under way, and a number that changes when a queued one has ended."""
+        if self._work is not None and (beside := self._work.running()) is not None:
+            return beside, self._work.done
+        return self._findings.running[0], 0
 
     def _call(self, views: list[Any]) -> RunResult:
         array, agenda = self._array, self._agenda
@@ -239,12 +239,16 @@ class Simulator:
         self, controller: Controller, start: float, events: int, before: _Tally, levels: dict[str, int]
     ) -> RunResult:
         array, agenda = self._array, self._agenda
+        progress = Progress(array, controller, self.max_idle_seconds)
         agenda.stopped = False
+        agenda.stalled = progress.stalled
         agenda.ready.append(controller.step)
         try:
             agenda.run(monotonic() + self.max_seconds)
         except BudgetExceededError as error:
-            raise self._over_budget(error.limit, controller) from None
+            if error.limit == "idle":
+                raise progress.explain() from None
+            raise over_budget(error.limit, array, controller, self._given(error.limit)) from None
         if not controller.done:
             raise Hang(array, controller).explain()
         controller.check_end()
@@ -269,30 +273,16 @@ class Simulator:
             try:
                 self._work.settle()
             except BudgetExceededError as error:
-                raise self._over_budget(error.limit, controller) from None
+                given = self._given(error.limit)
+                raise over_budget(error.limit, self._array, controller, given) from None
 
-    def _over_budget(self, limit: str, controller: Controller) -> SimulationFault:
-        running = [core for core in self._array.cores if core.waiting is None and not core.ended]
-        names = ", ".join(core.name for core in running[:8])
-        microseconds = self._agenda.max_cycles / self.timing.clock_ghz / 1e3
-        why = {
-            "time": f"it has not ended within {microseconds:g} us of simulated time",
-            "events": f"it has not ended within {self._agenda.max_events} events",
-            "wall": f"it has not ended within {self.max_seconds:g} s of real time",
-            "cancelled": "it was interrupted",
-        }[limit]
-        wait = controller.waiting
-        waits = (
-            f"; the host waits for {wait.tile} {wait.direction} {wait.channel}" if wait is not None else ""
-        )
-        return fault(
-            "the budget ran out before the call ended",
-            loc=wait.loc if wait is not None else None,
-            why=why + waits,
-            hint=f"a core that never ends its work: {names}"
-            if names
-            else "raise the budget, or send less data",
-        )
+    def _given(self, limit: str) -> str:
+        """Return a budget in words."""
+        if limit == "time":
+            return f"{self._agenda.max_cycles / self.timing.clock_ghz / 1e3:g} us of simulated time"
+        if limit == "events":
+            return f"{self._agenda.max_events:,} events"
+        return f"{self.max_seconds:g} s of real time"
 
     def _check_core_faults(self) -> None:
         """Look at what the kernels themselves reported: misaligned vectors, cascades that lead nowhere."""

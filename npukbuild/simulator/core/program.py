@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from npukbuild.simulator.core.context import CoreContext
 
 _LEAVING = ("scf.yield", "scf.condition", "func.return", "affine.yield")
-_YIELD_EVERY = 256
+_YIELD_EVERY = 128
 """Iterations of loops, nested ones counted together, after which a core lets others run."""
 
 
