@@ -41,6 +41,14 @@ _EXPECTED_IMPORTS = frozenset(
 )
 
 
+_OF_A_PROCESS = frozenset(
+    {"exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "raise", "kill", "fork", "vfork", "system"}
+    | {"execl", "execlp", "execle", "execv", "execvp", "execve", "sleep", "usleep", "nanosleep", "longjmp"}
+    | {"pause", "pthread_create", "pthread_kill", "signal", "sigaction", "alarm"}
+)
+"""What would end, stop or leave the simulator's own process; a core has no operating system."""
+
+
 def compile_kernels(
     sources: Sequence[Path],
     *,
@@ -140,6 +148,13 @@ class _Job:
         self.step([*self.compiler.command, *options, *objects, "-o", str(self.library)], sources[0])
         if not self.library.is_file() or self.library.stat().st_size == 0:
             raise CompileError("the host compiler reports success but left no library", details=self.log[-5:])
+        if found := sorted(_OF_A_PROCESS.intersection(undefined_or_libm_symbols(self.library))):
+            raise CompileError(
+                f"a kernel calls {', '.join(found)}",
+                where=_place_of_call(found, sources) or str(sources[0]),
+                why="a core has no operating system and no process to end or stop",
+                hint="return from the core function instead",
+            )
 
     def step(self, command: Sequence[str], source: Path) -> None:
         self.log.append(shlex.join(command))
@@ -167,6 +182,16 @@ class _Job:
             self.library.replace(self.output)
         except OSError as error:
             raise FolderError(f"cannot write {self.output}", why=error.strerror) from error
+
+
+def _place_of_call(names: Sequence[str], sources: Sequence[Path]) -> str | None:
+    """Return ``file:line`` of the first line that seems to call one of the functions."""
+    call = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\s*\(")
+    for source in sources:
+        for number, line in enumerate(source.read_text(errors="replace").splitlines(), 1):
+            if call.search(line.partition("//")[0]):
+                return f"{source}:{number}"
+    return None
 
 
 def _beside(output: Path, suffix: str) -> Path:

@@ -211,6 +211,18 @@ extern "C" void k(float *p) { p[0] = sqrtf(p[1]) + expf(p[2]); }"""
     assert undefined_or_libm_symbols(build(tmp_path, clean, compiler)) == ()
 
 
+@pytest.mark.parametrize("call", ["exit(0)", "_exit(0)", "pthread_exit(nullptr)", "raise(9)", "sleep(1000)"])
+def test_a_kernel_that_would_end_or_stop_the_simulator_is_refused(
+    tmp_path: Path, compiler: HostCompiler, call: str
+) -> None:
+    heads = "#include <pthread.h>\n#include <signal.h>\n#include <cstdlib>\n#include <unistd.h>\n"
+    error = failure(tmp_path, f'{heads}// exit(1)\nextern "C" void k() {{\n  {call};\n}}\n', compiler)
+    assert error.what == f"a kernel calls {call.partition('(')[0]}"
+    assert error.where == f"{tmp_path / 'kernel.cc'}:7"
+    assert error.hint == "return from the core function instead"
+    assert not (tmp_path / "out" / "kernel.so").exists()
+
+
 CALLS = """
 #include <initializer_list>
 static int counter;
