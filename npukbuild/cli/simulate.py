@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def simulate(
     with Progress(quiet=as_json) as progress, tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
         explain_crashes(as_json=as_json, before=lambda: shutil.rmtree(folder, ignore_errors=True))
         progress(f"reading {design}")
-        loaded = _load(design, device)
+        loaded = _load(design, device, inputs)
         chosen = _sequence(loaded, sequence)
         arrays, targets = _arguments(chosen, inputs, outputs, kernels, [trace, timeline])
         if kernels:
@@ -105,7 +106,7 @@ def simulate(
         _show(loaded, result, written)
 
 
-def _load(path: Path, device: str | None) -> Design:
+def _load(path: Path, device: str | None, inputs: Sequence[str]) -> Design:
     from npukbuild.ir import load_design, take_account
 
     try:
@@ -114,10 +115,22 @@ def _load(path: Path, device: str | None) -> Design:
         raise InputError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text", why=str(error)) from error
-    design = load_design(text, file=str(path), device=device)
+    design = load_design(text, file=str(path), device=device, sizes=_sizes(inputs))
     for configuration in design.configurations:
         take_account(configuration).check()
     return design
+
+
+def _sizes(inputs: Sequence[str]) -> dict[str, int]:
+    """Return how many elements the host's buffers have, as far as that can be read now."""
+    import numpy as np
+
+    found = {}
+    for text in inputs:
+        key, _, file = text.partition("=")
+        with suppress(OSError, ValueError):  # what is wrong is told with the arguments
+            found[key.removeprefix("%")] = int(np.load(file, mmap_mode="r", allow_pickle=False).size)
+    return found
 
 
 def _sequence(design: Design, name: str | None) -> Any:
@@ -234,20 +247,24 @@ def _arrays(sequence: Any, inputs: Mapping[str, Path], mistakes: list[NpukbuildE
             arrays[name] = np.zeros(kind.shape, dtype_of(kind.element))
             continue
         try:
-            arrays[name] = _input(name, kind, inputs[name])
+            arrays[name] = _input(name, kind, inputs[name], sized=name in sequence.sized)
         except InputError as error:
             mistakes.append(error)
     return arrays
 
 
-def _input(name: str, kind: Array, path: Path) -> Any:
+def _input(name: str, kind: Array, path: Path, *, sized: bool) -> Any:
     import numpy as np
 
     from npukbuild.smoke.arrays import load_array
 
     array = load_array(path)
     wanted = dtype_of(kind.element)
-    if array.shape != kind.shape:
+    if sized and array.size < kind.elements:
+        raise InputError(
+            f"{path} has {array.size} elements", why=f"the transfers of {name} reach {kind.elements}"
+        )
+    if not sized and array.shape != kind.shape:
         raise InputError(
             f"{path} has shape {_shape(array.shape)}",
             why=f"argument {name} is {_shape(kind.shape)} of {kind.element}",

@@ -26,22 +26,33 @@ def read_design(text: str, *, file: str | None = None) -> ModuleOp:
     return read(text, file=file)
 
 
-def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = None) -> Design:
+def lower(
+    module: ModuleOp,
+    *,
+    allocation: str = "auto",
+    device: str | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Design:
     """Lower a design; see :func:`npukbuild.ir.lowering.lower`."""
     from npukbuild.ir.lowering import lower as lower_module
 
-    return lower_module(module, allocation=allocation, device=device)
+    return lower_module(module, allocation=allocation, device=device, sizes=sizes)
 
 
 def load_design(
-    text: str, *, file: str | None = None, allocation: str = "auto", device: str | None = None
+    text: str,
+    *,
+    file: str | None = None,
+    allocation: str = "auto",
+    device: str | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Design:
-    """Read and lower a design (of several devices, the one called ``device``).
+    """Read and lower a design (of several devices, the one called ``device``); see :func:`lower`.
 
     Raises:
         DesignError: The text cannot be read or breaks a rule; every broken rule is in the error.
     """
-    return lower(read_design(text, file=file), allocation=allocation, device=device)
+    return lower(read_design(text, file=file), allocation=allocation, device=device, sizes=sizes)
 
 
 def take_account(

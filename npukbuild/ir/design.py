@@ -329,6 +329,8 @@ class Sequence:
     operations: tuple[SequenceOp, ...]
     loc: Location | None = None
     stages: tuple[Stage, ...] = ()
+    sized: tuple[str, ...] = ()
+    """Arguments whose type does not say how large the host's buffer is: it has at least as many elements."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from npukbuild.ir.design import ELEMENT_BYTES, Push, Wait
+from npukbuild.ir.design import ELEMENT_BYTES, Array, Push, Wait
 from npukbuild.ir.dialects.base import location_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from npukbuild.ir.design import Array, Descriptor, Sequence, TileId
+    from npukbuild.ir.design import Descriptor, Sequence, TileId
     from npukbuild.ir.lowering.state import State
 
 
@@ -232,19 +232,28 @@ def _check_push(state: State, push: Push, descriptor: Descriptor, kind: Array) -
         )
     if state.kind(push.target.tile) != "shim":
         return
-    dims = descriptor.dims
-    runs = push.repeat + 1
-    last = descriptor.offset + sum((dim.size - 1) * dim.stride for dim in dims)
-    if not dims:
-        last += descriptor.length - 1
-    if push.iteration is not None:
-        last += (min(push.iteration.size, runs) - 1) * push.iteration.stride
+    last = reach(push, descriptor) - 1
     if last >= kind.elements or descriptor.offset < 0:
         error(
             f"transfer reaches past the end of {descriptor.buffer}",
             loc,
             why=f"element {last} of a buffer of {kind.elements}",
+            hint="if the host's buffer is larger, say so in the argument's type: "
+            f"{Array(kind.element, (last + 1,))}"
+            if last >= kind.elements
+            else None,
         )
+
+
+def reach(push: Push, descriptor: Descriptor) -> int:
+    """Return how many elements a buffer needs for a transfer from or to it."""
+    dims = descriptor.dims
+    last = descriptor.offset + sum((dim.size - 1) * dim.stride for dim in dims)
+    if not dims:
+        last += descriptor.length - 1
+    if push.iteration is not None:
+        last += (min(push.iteration.size, push.repeat + 1) - 1) * push.iteration.stride
+    return last + 1
 
 
 def _check_tokens(state: State, sequence: Sequence) -> None:

@@ -319,7 +319,7 @@ def check_arguments(sequence: Sequence, arguments: list[Any], most: int) -> list
         )
     mistakes, views = [], []
     for (name, kind), given in zip(sequence.arguments, arguments, strict=True):
-        mistake = _mistake(kind, given)
+        mistake = _mistake(kind, given, sized=name in sequence.sized)
         if mistake is not None:
             mistakes.append(f"{name} ({kind}): {mistake}")
         else:
@@ -329,9 +329,9 @@ def check_arguments(sequence: Sequence, arguments: list[Any], most: int) -> list
     return views
 
 
-def _mistake(kind: Any, given: np.ndarray[Any, Any]) -> str | None:
+def _mistake(kind: Any, given: np.ndarray[Any, Any], *, sized: bool) -> str | None:
     width = ELEMENT_BYTES[kind.element]
-    if given.size != kind.elements:
+    if given.size != kind.elements and not (sized and given.size > kind.elements):
         return f"has {given.size} elements ({'x'.join(map(str, given.shape))})"
     if given.dtype.itemsize != width:
         return f"has {given.dtype.itemsize}-byte elements ({given.dtype})"

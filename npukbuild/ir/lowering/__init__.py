@@ -15,6 +15,7 @@ from npukbuild.ir.lowering.collect import collect
 from npukbuild.ir.lowering.cores import lower_cores
 from npukbuild.ir.lowering.descriptors import number_descriptors
 from npukbuild.ir.lowering.fifos import lower_fifos
+from npukbuild.ir.lowering.host_buffers import settle
 from npukbuild.ir.lowering.lowered import assign_lock_ids, lower_flows, lower_programs
 from npukbuild.ir.lowering.placement import place
 from npukbuild.ir.lowering.sequence import lower_sequences
@@ -22,19 +23,30 @@ from npukbuild.ir.lowering.stages import Configured
 from npukbuild.ir.lowering.traces import find_traced
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xdsl.dialects.builtin import ModuleOp
 
     from npukbuild.ir.design import Sequence
     from npukbuild.ir.dialects.base import DesignOp
+    from npukbuild.ir.lowering.stages import OpenStage
 
 
-def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = None) -> Design:
+def lower(
+    module: ModuleOp,
+    *,
+    allocation: str = "auto",
+    device: str | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Design:
     """Lower a design to buffers, locks, descriptors, channels and streams.
 
     Args:
         module: What :func:`npukbuild.ir.read_design` returns.
         allocation: ``auto``, ``bank-aware`` or ``basic-sequential``, as the compiler's ``--alloc-scheme``.
         device: The device's symbol name, where the design has several.
+        sizes: How many elements the host's buffers have, by name or place of the argument, for designs whose
+            transfers go beyond what an argument's type says.
 
     Returns:
         The lowered design. It may need more than its tiles have: :func:`npukbuild.ir.take_account` tells.
@@ -43,7 +55,7 @@ def lower(module: ModuleOp, *, allocation: str = "auto", device: str | None = No
         DesignError: The design breaks rules of its dialect; all of them, with lines.
     """
     devices = _Devices(module, allocation)
-    return _design(devices.configure(device), devices)
+    return _design(devices.configure(device), devices, sizes or {})
 
 
 @dataclass(frozen=True)
@@ -78,25 +90,25 @@ class _Devices:
         return self.configure(name)
 
 
-def _design(configured: Configured, devices: _Devices) -> Design:
+def _design(configured: Configured, devices: _Devices, sizes: Mapping[str, int]) -> Design:
     sequences, stages = lower_sequences(configured, devices.other)
-    found = _finish(configured, sequences)
-    if not any(stages.values()):
-        return found
-    full = {
-        name: replace(
-            sequence,
-            stages=tuple(
-                Stage(
-                    _finish(stage.configured, {name: replace(sequence, operations=tuple(stage.run.found))}),
-                    stage.loc,
-                )
-                for stage in stages[name]
-            ),
+    full: dict[str, Sequence] = {}
+    for name, sequence in sequences.items():
+        operations = (op for stage in stages[name] for op in stage.run.found)
+        sequences[name], told = settle(sequence, (*sequence.operations, *operations), sizes)
+        for what in told:
+            configured.state.problems.warn(
+                what, sequence.loc, why="the host's buffer is taken as it is given"
+            )
+        full[name] = replace(
+            sequences[name], stages=tuple(_stage(stage, sequences[name]) for stage in stages[name])
         )
-        for name, sequence in sequences.items()
-    }
-    return replace(found, sequences=full)
+    return replace(_finish(configured, sequences), sequences=full)
+
+
+def _stage(stage: OpenStage, sequence: Sequence) -> Stage:
+    executed = replace(sequence, operations=tuple(stage.run.found))
+    return Stage(_finish(stage.configured, {sequence.name: executed}), stage.loc)
 
 
 def _finish(configured: Configured, sequences: dict[str, Sequence]) -> Design:

@@ -30,6 +30,7 @@ from npukbuild.ir.dialects.base import DesignOp, location_of
 from npukbuild.ir.lowering import raw, stages, traces
 from npukbuild.ir.lowering.bd_chains import configured_chain
 from npukbuild.ir.lowering.constants import constant, evaluate
+from npukbuild.ir.lowering.host_buffers import declared
 from npukbuild.ir.lowering.tasks import Task, configure_task
 from npukbuild.ir.lowering.values import array_of
 
@@ -121,7 +122,7 @@ class Sequencer:
         for number, value in enumerate(block.args):
             label = value.name_hint or f"arg{number}"
             try:
-                self.views[value] = View(label, array_of(value.type))
+                self.views[value] = View(label, declared(value.type))
             except ValueError as error:
                 raise DesignError(f"argument {label}: {error}", where=str(location_of(op))) from None
         self.block(block)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from npukbuild.errors import DesignError
 from npukbuild.ir.dialects import aie_ops, dma_ops
 from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.lowering.host_buffers import OPEN
 from npukbuild.ir.lowering.lowered import bd_descriptor, bd_field
 from npukbuild.ir.lowering.state import BufferSpec
 
@@ -88,6 +89,10 @@ def _descriptor(
     op = found[0]
     buffer, elements, base = _memory(run, op)
     offset, length = base + (bd_field(op, "offset") or 0), bd_field(op, "len")
+    if length is None and elements >= OPEN:
+        raise DesignError(
+            f"{op.name} needs a length", where=str(location_of(op)), why="the size of its buffer is open"
+        )
     descriptor = bd_descriptor(op, buffer, offset, elements if length is None else length)
     descriptor = replace(
         descriptor,

@@ -31,11 +31,19 @@ def array_of(kind: Attribute | None) -> Array:
     shape = tuple(int(size) for size in kind.get_shape())
     if any(size < 0 for size in shape):
         raise ValueError(f"{kind} has a dynamic shape")
-    element = str(kind.get_element_type())
-    element = {"si8": "i8", "si16": "i16", "si32": "i32", "index": "i64"}.get(element, element)
+    return Array(element_of(kind.get_element_type()), shape)
+
+
+def element_of(kind: Attribute) -> str:
+    """Return the name of an element type.
+
+    Raises:
+        ValueError: We do not know it.
+    """
+    element = {"si8": "i8", "si16": "i16", "si32": "i32", "index": "i64"}.get(str(kind), str(kind))
     if element not in ELEMENT_BYTES:
         raise ValueError(f"elements of type {element} are not supported")
-    return Array(element, shape)
+    return element
 
 
 _MOST_INITIAL = 1 << 20
