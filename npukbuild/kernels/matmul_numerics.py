@@ -35,6 +35,7 @@ Integer results are exact: the sum modulo 2^32, then for i8 and i16 results
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -235,8 +236,9 @@ def _with_odd_last_bit(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _integers(shape: MatmulShape, random: np.random.Generator) -> Trial:
-    # |a b| <= 2^6 keeps every partial sum an integer below 2^23 while K <= 2^17; beyond that, 1.
-    largest = 8 if shape.k <= 2**17 else 1
+    # Every partial sum stays an integer below 2^23, and 127 fits the 8-bit mantissas of block floating point.
+    # The larger the sums, the more of them need their last rounding.
+    largest = max(1, min(127, math.isqrt((2**23 - 1) // shape.k)))
     a = random.integers(-largest, largest + 1, (shape.m, shape.k)).astype(np.float32)
     b = random.integers(-largest, largest + 1, (shape.k, shape.n)).astype(np.float32)
     return Trial("integers", _pair(shape, a, b), exact=True)

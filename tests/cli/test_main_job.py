@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,25 @@ def test_a_broken_kernel_turns_the_check_red(program: Program, tmp_path: Path) -
     assert (program.folder / f"{FOLDER}.failed" / "verdict.json").exists()
 
 
+def test_blocks_of_operands_rounded_down_turn_the_check_red(program: Program, tmp_path: Path) -> None:
+    """Each element stays within its bound then; the mean of their errors does not."""
+    request = ("matmul", "--m", "64", "--k", "512", "--n", "64",
+               "--dtype", "bfp16", "--out-dtype", "f32", "--target", "npu2")  # fmt: skip
+    right = program(*request)
+    assert right.code == 0, right.err
+    assert re.search(r"largest error \d+% of its bound, bias \d+%\n", right.out)
+    program.environment["NPUKBUILD_DATA_DIR"] = str(_broken_copy(tmp_path, "kernels_src", _floor_blocks))
+    outcome = program(*request, "--json")
+    assert outcome.code == 10, outcome.err
+    said = outcome.json()
+    assert "'positive': the errors of 4,096 elements have a bias" in said["why"]
+    assert said["details"][0].startswith("bias -")
+    failed = program.folder / "build/npu2/matmul_bfp16_f32_64x512x64.failed/verdict.json"
+    verdict = json.loads(failed.read_text())
+    assert verdict["max_error"] < verdict["bound"]
+    assert -verdict["bias"] > verdict["bias_bound"]
+
+
 def test_a_kernel_that_crashes_is_named_and_the_build_goes_on(program: Program, tmp_path: Path) -> None:
     program.environment["NPUKBUILD_DATA_DIR"] = str(_broken_copy(tmp_path, "kernels_src", _crash_kernel))
     outcome = program(*MAIN, "--json")
@@ -249,6 +269,14 @@ def _break_template(templates: Path) -> None:
     text = path.read_text()
     assert "stride = " in text
     path.write_text(text.replace("stride = {{", "stride = 2 * {{ 0 }}{{", 1) if "stride = {{" in text else "")
+
+
+def _floor_blocks(sources: Path) -> None:
+    path = sources / "matmul.hpp"
+    text = path.read_text()
+    line = "aie::set_rounding(aie::rounding_mode::conv_even); // blocks"
+    assert line in text
+    path.write_text(text.replace(line, line.replace("conv_even", "floor")))
 
 
 def _break_kernel(sources: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -10,74 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from npukbuild.kernels.matmul_numerics import BF16_MAX, NUMPY_DTYPES, Trial, expected, rounded_shift, trials
-from npukbuild.smoke.harness import largest_finite
+from npukbuild.kernels.matmul_numerics import BF16_MAX, NUMPY_DTYPES, rounded_shift, trials
 from npukbuild.smoke.judge import POISONS, judge, poison
+from tests.smoke.results import SHAPES, Shape, passes, right
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Shape:
-    m: int = 64
-    k: int = 64
-    n: int = 96
-    dtype: str = "bf16"
-    out_dtype: str = "bf16"
-    shift: int = 0
-    b_layout: str = "row"
-
-
-SHAPES = {
-    "bf16": Shape(),
-    "bf16_f32": Shape(out_dtype="f32"),
-    "bf16_col": Shape(b_layout="col"),
-    "bf16_k512": Shape(k=512),
-    "i8_i32": Shape(dtype="i8", out_dtype="i32"),
-    "i8_i8": Shape(dtype="i8", out_dtype="i8", shift=9),
-    "i8_i16": Shape(dtype="i8", out_dtype="i16", shift=3),
-    "i16_i32": Shape(dtype="i16", out_dtype="i32"),
-}
-
-
-def computed(shape: Shape, trial: Trial) -> Array:
-    """What a right device gives: float32 accumulation (in numpy's order), one rounding."""
-    a, b = trial.inputs
-    if shape.b_layout == "col":
-        b = b.T
-    if shape.dtype == "bf16":
-        return (a.astype(np.float32) @ b.astype(np.float32)).astype(NUMPY_DTYPES[shape.out_dtype])
-    wrapped = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
-    if shape.out_dtype == "i32":
-        return wrapped
-    info = np.iinfo(NUMPY_DTYPES[shape.out_dtype])
-    return np.clip(rounded_shift(wrapped.astype(np.int64), shape.shift), info.min, info.max).astype(
-        NUMPY_DTYPES[shape.out_dtype]
-    )
-
-
-def passes(shape: Shape, results: list[Array]) -> bool:
-    """Judge one result per trial, as the harness does; the kernel passes when all do."""
-    verdicts = []
-    for trial, result in zip(trials(shape), results, strict=True):
-        reference = expected(shape, trial)
-        verdicts.append(
-            judge(
-                trial.name,
-                result,
-                reference.value,
-                reference.bound,
-                largest=largest_finite(shape.out_dtype),
-            ).passed
-        )
-    return all(verdicts)
-
-
-def right(shape: Shape) -> list[Array]:
-    return [computed(shape, trial) for trial in trials(shape)]
 
 
 @pytest.mark.parametrize("name", SHAPES)
