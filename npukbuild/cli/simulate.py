@@ -49,6 +49,8 @@ _DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "i16": "int16", "i3
               help="Most real seconds in which nothing gets on [default: 20].")  # fmt: skip
 @click.option("--sequence", metavar="NAME", help="The runtime sequence, where the design has several.")
 @click.option("--device", metavar="NAME", help="The device, where the file has several.")
+@click.option("--alloc-scheme", type=click.Choice(["auto", "bank-aware", "basic-sequential"]), default="auto",
+              help="How buffers without an address are placed, as aiecc's [default: auto].")  # fmt: skip
 @click.option("--functional", is_flag=True, help="Numbers and faults only: no times, and faster.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def simulate(
@@ -64,6 +66,7 @@ def simulate(
     max_idle: float,
     sequence: str | None,
     device: str | None,
+    alloc_scheme: str,
     functional: bool,
     as_json: bool,
 ) -> None:
@@ -79,7 +82,7 @@ def simulate(
     with Progress(quiet=as_json) as progress, tempfile.TemporaryDirectory(prefix="npukbuild-") as folder:
         explain_crashes(as_json=as_json, before=lambda: shutil.rmtree(folder, ignore_errors=True))
         progress(f"reading {design}")
-        loaded = _load(design, device, inputs)
+        loaded = _load(design, device, alloc_scheme, inputs)
         chosen = _sequence(loaded, sequence)
         arrays, targets = _arguments(chosen, inputs, outputs, kernels, [trace, timeline])
         if kernels:
@@ -106,7 +109,7 @@ def simulate(
         _show(loaded, result, written)
 
 
-def _load(path: Path, device: str | None, inputs: Sequence[str]) -> Design:
+def _load(path: Path, device: str | None, allocation: str, inputs: Sequence[str]) -> Design:
     from npukbuild.ir import load_design, take_account
 
     try:
@@ -115,7 +118,7 @@ def _load(path: Path, device: str | None, inputs: Sequence[str]) -> Design:
         raise InputError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text", why=str(error)) from error
-    design = load_design(text, file=str(path), device=device, sizes=_sizes(inputs))
+    design = load_design(text, file=str(path), device=device, allocation=allocation, sizes=_sizes(inputs))
     for configuration in design.configurations:
         take_account(configuration).check()
     return design

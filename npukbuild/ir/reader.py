@@ -59,7 +59,6 @@ _HINTS = {
     "aie.shim_mux": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.connect": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
-    "aiex.control_packet": "control packets are not modelled",
     "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
 }
 

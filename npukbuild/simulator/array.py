@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError, SimulationFault
+from npukbuild.simulator.control import ControlIn, ControlOut
 from npukbuild.simulator.core.calls import CoreCalls, Kernels
 from npukbuild.simulator.core.cascaded import Turns
 from npukbuild.simulator.core.context import CoreContext
@@ -25,7 +26,7 @@ from npukbuild.simulator.timing import DdrPort, DdrServer, EventTiming
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from npukbuild.ir.design import Design, Direction, Flow, Port, Sequence, TileId
+    from npukbuild.ir.design import Design, Direction, Flow, Location, Port, Sequence, TileId
     from npukbuild.simulator.agenda import Agenda
     from npukbuild.simulator.claims import Claims
     from npukbuild.simulator.descriptors import Bd
@@ -88,6 +89,8 @@ class ArrayState:
         self._ddr_ports: dict[TileId, DdrPort] = {}
         self.channels: dict[ChannelKey, DmaChannel] = {}
         self.core_ports: dict[tuple[TileId, str, int], StreamPort] = {}
+        self._controls_in: dict[TileId, ControlIn] = {}
+        self._controls_out: dict[TileId, ControlOut] = {}
         self.cascade_out: dict[TileId, Cascade] = {}
         self.cascade_in: dict[TileId, Cascade] = {}
         self._make_channels()
@@ -179,11 +182,20 @@ class ArrayState:
                     port.tile, port.index, self.agenda, receives=not sends, depth_bytes=self.timing.fifo_bytes
                 )
             return self.core_ports[key]
+        if port.bundle == "TileControl":
+            return self.control_out(port.tile, flow.loc) if sends else self._control_in(port.tile, flow.loc)
         raise DesignError(
             f"the simulator does not support streams at port {port.bundle}",
             where=str(flow.loc) if flow.loc else None,
-            why=f"tile {port.tile}, {port.bundle} {port.index}; supported are DMA and Core",
+            why=f"tile {port.tile}, {port.bundle} {port.index}; supported are DMA, Core and TileControl",
         )
+
+    def control_out(self, tile: TileId, loc: Location | None) -> ControlOut:
+        """Return where a tile's answers to control packets leave."""
+        return self._controls_out.setdefault(tile, ControlOut(tile, loc))
+
+    def _control_in(self, tile: TileId, loc: Location | None) -> ControlIn:
+        return self._controls_in.setdefault(tile, ControlIn(tile, self, loc))
 
     def _make_cascades(self) -> None:
         for given in self.design.cascades:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from npukbuild.errors import DesignError
 from npukbuild.simulator.descriptors import Task
 from npukbuild.simulator.faults import fault
+from npukbuild.simulator.memory import has_poison
 from npukbuild.targets.dma_registers import dma_registers
 
 if TYPE_CHECKING:
-    from npukbuild.ir.design import TileId, WriteRegister
+    from npukbuild.ir.design import Location, TileId, WriteRegister
     from npukbuild.simulator.array import ArrayState
     from npukbuild.simulator.descriptors import Bd
 
@@ -50,6 +51,35 @@ def write(array: ArrayState, op: WriteRegister) -> None:
         where=str(op.loc) if op.loc else None,
         why="known are lock values, data memory and DMA task queues",
         hint="use the operation that stands for it (set_lock, rtp_write, dma_memcpy_nd)",
+    )
+
+
+def read(array: ArrayState, tile: TileId, address: int, loc: Location | None) -> int:
+    """Return a register's word: data memory and the values of locks.
+
+    Raises:
+        DesignError: The register is none of these.
+        SimulationFault: The memory was never written.
+    """
+    kind = array.target.kind(tile.row)
+    table = array.target.timing["events"]["registers"][kind]
+    for memory in array.memories.values():
+        at = memory.buffer.address
+        if memory.buffer.tile == tile and at is not None:
+            place = address - table["memory"] - at
+            if 0 <= place <= memory.type.bytes - 4:
+                if has_poison(memory.data[place : place + 4]):
+                    raise fault(
+                        f"{memory.name}[byte {place}] of {tile} is read, which was never written", loc=loc
+                    )
+                return int(memory.data[place : place + 4].view("<u4")[0])
+    for lock in array.locks.values():
+        if lock.lock.tile == tile and address == table["locks"] + table["lock_step"] * lock.lock.id:
+            return lock.value
+    raise DesignError(
+        f"the simulator does not support a read of register 0x{address:05X} of {kind} tile {tile}",
+        where=str(loc) if loc else None,
+        why="known are lock values and the buffers in data memory",
     )
 
 

@@ -117,7 +117,6 @@ def test_the_device_of_these_tests_is_read() -> None:
         ("IN_CORE", "llvm.unreachable", "llvm.unreachable"),
         ("IN_SEQUENCE", "aiex.configure @other { }", "aiex.configure"),
         ("IN_SEQUENCE", "aiex.run @other(%X) : (memref<256xi32>)", "aiex.run"),
-        ("IN_SEQUENCE", "aiex.control_packet {address = 0 : ui32}", "aiex.control_packet"),
         ("IN_SEQUENCE", "aiex.npu.load_pdi {id = 1 : i32}", "aiex.npu.load_pdi"),
         ("IN_SEQUENCE", "aiex.npu.memcpy {a = 1 : i32}", "aiex.npu.memcpy"),
         ("IN_SEQUENCE", "aiex.npu.read32 {a = 1 : i32}", "aiex.npu.read32"),

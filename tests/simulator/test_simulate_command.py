@@ -15,7 +15,8 @@ import pytest
 
 from npukbuild.cli import cli
 from npukbuild.cli.report import run_guarded
-from tests.simulator.designs import COPY, PASS, one_core
+from npukbuild.ir import load_design
+from tests.simulator.designs import COPY, PASS, SEQUENCE, one_core
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"
@@ -265,3 +266,26 @@ def test_a_crash_in_a_function_that_uses_the_cascade_is_named_too(folder: Path) 
     )  # fmt: skip
     assert done.returncode == 9, done.stderr
     assert json.loads(done.stdout)["what"] == "core function take on core (0,2) crashed (SIGSEGV)"
+
+
+def test_the_allocation_scheme_places_buffers_as_the_compiler_would(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = """%p = aie.buffer(%core) {sym_name = "p"} : memref<64xi32>
+    %q = aie.buffer(%core) {sym_name = "q"} : memref<64xi32> = dense<0>"""
+    write = "\naiex.npu.write32 {address = ADDRESS : ui32, column = 0 : i32, row = 2 : i32, value = 5 : ui32}"
+    body = """%k = memref.load %q[%c0] : memref<64xi32>
+      scf.for %i = %c0 to %n step %c1 {
+        %v = memref.load %x[%i] : memref<64xi32>
+        %w = arith.addi %v, %k : i32
+        memref.store %w, %y[%i] : memref<64xi32>
+      }"""
+    text = one_core(body, extra=extra, sequence=write + SEQUENCE)
+    for scheme in ("basic-sequential", "bank-aware"):
+        design = load_design(one_core(extra=extra), allocation=scheme)
+        (folder / "d.mlir").write_text(text.replace("ADDRESS", str(design.buffers["q"].address)))
+        words = ["d.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--alloc-scheme", scheme]
+        assert simulate(*words) == 0, capsys.readouterr().err
+        assert (np.load("y.npy") == np.arange(256) + 5).all()
+        other = "bank-aware" if scheme == "basic-sequential" else "basic-sequential"
+        assert simulate(*words[:-1], other) != 0 or (np.load("y.npy") == np.arange(256)).all()

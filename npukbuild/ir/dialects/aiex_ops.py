@@ -213,6 +213,13 @@ class BlockWriteOp(DesignOp):
 
 
 @irdl_op_definition
+class ControlPacketOp(AttributesOnlyOp):
+    """``aiex.control_packet {address, data = array<i32: 1>, opcode}``: write registers by a packet."""
+
+    name = "aiex.control_packet"
+
+
+@irdl_op_definition
 class WriteBdOp(AttributesOnlyOp):
     """``aiex.npu.writebd {bd_id, buffer_length, ...}``: every field of a descriptor by name."""
 

@@ -120,6 +120,7 @@ _READ = {
         *_OLD_FIELDS,
         *(field for kind in ("core", "mem", "shim") for field in dma_registers(kind).fields),
     },
+    "aiex.control_packet": {"address", "data", "opcode"},
     "aiex.configure": {"symbol"},
     "aiex.run": {"runtime_sequence_symbol"},
     "aiex.npu.load_pdi": {"device_ref", "id"},
@@ -151,11 +152,12 @@ _HARMLESS = {
     },
     "aie.packet_flow": {"priority_route"},  # which flow the router places first
     "aie.shim_dma_allocation": {"plio"},  # false on every NPU
-    "aie.tile": {"controller_id"},  # the id of the tile's control packets, which are refused themselves
+    "aie.tile": {"controller_id"},  # the id of the packets that tell of the tile's completed tasks
     "aiex.npu.dma_memcpy_nd": {"burst_length"},
     "aiex.npu.preempt": {"level"},
     "aiex.npu.writebd": {"burst_length"},
     "aiex.npu.load_pdi": {"size", "address"},  # of the file in host memory
+    "aiex.control_packet": {"stream_id", "length"},  # of the answer to a read
 }
 """Attributes that change neither what a design computes nor whether it hangs, and why."""
 

@@ -18,7 +18,7 @@ from npukbuild.ir.design import (
     WriteBuffer,
     WriteRegister,
 )
-from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.dialects.base import attribute_ints, location_of
 from npukbuild.ir.lowering import traces
 from npukbuild.ir.lowering.bd_words import decode, encode
 from npukbuild.ir.lowering.written import Start, describe
@@ -116,6 +116,22 @@ def blockwrite(run: Sequencer, op: DesignOp) -> None:
     tile, offset = _locate(run, op, address)
     for number, value in enumerate(data):
         _write(run, tile, offset + 4 * number, value, op)
+
+
+def control_packet(run: Sequencer, op: DesignOp) -> None:
+    """Lower ``control_packet``: a write of registers in a row, sent through a control port."""
+    data = attribute_ints(op.attributes.get("data"))
+    opcode = op.number("opcode") or 0
+    if opcode or data is None:
+        raise DesignError(
+            f"{op.name} with opcode {opcode}" if opcode else f"{op.name} without data",
+            where=str(location_of(op)),
+            why="in a runtime sequence only writes (opcode 0) are supported",
+            hint="send the packet as data of a host buffer through an aie.packet_flow to TileControl",
+        )
+    tile, offset = _locate(run, op, run.number(op.number("address"), op, "address"))
+    for number, value in enumerate(data):
+        _write(run, tile, offset + 4 * number, value & 0xFFFFFFFF, op)
 
 
 def writebd(run: Sequencer, op: DesignOp) -> None:

@@ -461,6 +461,7 @@ _HANDLERS: dict[type[Any], Any] = {
     aiex_ops.Write32Op: raw.write32,
     aiex_ops.MaskWrite32Op: raw.maskwrite32,
     aiex_ops.BlockWriteOp: raw.blockwrite,
+    aiex_ops.ControlPacketOp: raw.control_packet,
     aiex_ops.WriteBdOp: raw.writebd,
     aiex_ops.AddressPatchOp: raw.address_patch,
     aiex_ops.PushQueueOp: raw.push_queue,
