@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npukbuild.simulator.overlaps import Shared
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,23 +30,22 @@ class Claims:
     """The parts of one host argument that tasks under way write.
 
     Most tasks write ranges that lie apart. Only when two ranges meet (interleaved columns of a matrix, say)
-    are their
-    words compared, and the answer is kept: the same two descriptors meet again in every call.
+    are their words compared, and the answer is kept: the same two descriptors meet again in every call.
     """
 
     __slots__ = ("_answers", "_claims", "_map")
 
     def __init__(self) -> None:
         self._claims: list[_Claim] = []
-        self._answers: dict[tuple[Bd, Bd], bool] = {}
+        self._answers: dict[tuple[Bd, Bd], Shared | None] = {}
         self._map: Any = None
 
     def clear(self) -> None:
         """Forget the tasks of the call before."""
         self._claims.clear()
 
-    def add(self, task: Task, bd: Bd) -> Task | None:
-        """Note a task; return another one that nobody waited for and that writes a word of it too."""
+    def add(self, task: Task, bd: Bd) -> tuple[Task, Shared] | None:
+        """Note a task; return another one that nobody waited for and what words both write."""
         bases = [0]
         if task.iteration is not None:
             count, step = task.iteration
@@ -54,19 +55,27 @@ class Claims:
         self._claims = [claim for claim in self._claims if not claim.task.retired]
         found = None
         for claim in self._claims:
-            if claim.first < new.last and new.first < claim.last and self._meet(claim, new):
-                found = found or claim.task
+            if claim.first < new.last and new.first < claim.last:
+                shared = self._meet(claim, new)
+                if shared is not None and found is None:
+                    found = claim.task, shared
         self._claims.append(new)
         return found
 
-    def _meet(self, one: _Claim, two: _Claim) -> bool:
+    def _meet(self, one: _Claim, two: _Claim) -> Shared | None:
         key = (one.bd, two.bd)
         if key not in self._answers:
-            for view, place in self._views(one):
-                view[place] = 1
-            self._answers[key] = any(bool(view[place].any()) for view, place in self._views(two))
-            for view, place in self._views(one):
-                view[place] = 0
+            for bit, claim in ((1, one), (2, two)):
+                for view, place in self._views(claim):
+                    view[place] |= bit
+            first = max(one.first, two.first) // _WORD
+            words = np.flatnonzero(self._map[first : min(one.last, two.last) // _WORD + 1] == 1 | 2)
+            self._answers[key] = (
+                Shared(first + int(words[0]), first + int(words[-1]), len(words)) if len(words) else None
+            )
+            for claim in (one, two):
+                for view, place in self._views(claim):
+                    view[place] = 0
         return self._answers[key]
 
     def _views(self, claim: _Claim) -> Iterator[tuple[Any, Any]]:

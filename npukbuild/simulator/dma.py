@@ -10,15 +10,18 @@ import numpy as np
 from npukbuild.simulator.descriptors import contiguous
 from npukbuild.simulator.faults import at, fault
 from npukbuild.simulator.memory import poison_words
+from npukbuild.simulator.overlaps import shared_words
 from npukbuild.simulator.streams import no_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from npukbuild.errors import SimulationFault
     from npukbuild.ir.design import Direction, TileId
     from npukbuild.simulator.agenda import Agenda
     from npukbuild.simulator.descriptors import Bd, Task
     from npukbuild.simulator.findings import Findings
+    from npukbuild.simulator.overlaps import Shared
     from npukbuild.simulator.streams import Stream
     from npukbuild.simulator.timing import EventTiming
 
@@ -240,7 +243,7 @@ class DmaChannel:
                     lock.value = value - need
                     self._ready.append(resume)
                     continue
-            lock.release(count)
+            lock.release(count, self.name, bd.descriptor.loc or self.loc)
         if bd.next is not None:
             self._begin(bd.next)
         elif task.started < task.starts:
@@ -299,39 +302,37 @@ class DmaChannel:
 
     # Checks --------------------------------------------------------------------------------------------
 
-    def _check_conflict(self, bd: Bd, active: list[Any]) -> None:
+    def _check_conflict(self, bd: Bd, active: list[DmaChannel]) -> None:
         for other in active:
-            if not (self.receives or getattr(other, "receives", True)):
+            theirs = other.bd
+            if theirs is None or not (self.receives or other.receives):
                 continue
-            theirs = getattr(other, "bd", None)
-            if theirs is not None and not overlaps(bd, theirs):
+            shared = shared_words(bd, theirs)
+            if shared is None:
                 continue
-            words = (
-                "two writers"
-                if self.receives and getattr(other, "receives", True)
-                else "a reader and a writer"
-            )
-            raise fault(
-                f"{words} use buffer {bd.memory.name} at the same time",
-                loc=bd.descriptor.loc,
-                why=f"{self.name} starts a descriptor on it while {other.name}"
-                f"{at(theirs.descriptor.loc) if theirs is not None else ''} is not finished with it",
-                hint="the two must take turns by a pair of locks; give each descriptor its acquire and "
-                "release",
-            )
+            raise self._conflict(bd, other, theirs, shared)
+
+    def _conflict(self, bd: Bd, other: DmaChannel, theirs: Bd, shared: Shared) -> SimulationFault:
+        both = "two writers" if self.receives and other.receives else "a reader and a writer"
+        memory: Any = bd.memory
+        names = memory.name
+        if theirs.memory is not memory:
+            names += f" and {theirs.memory.name}, which overlap,"
+        return fault(
+            f"{both} use buffer {names} at the same time",
+            loc=bd.descriptor.loc or self.loc,
+            why=f"{self.name}{at(bd.descriptor.loc)} begins to {self._verb} "
+            f"{shared.text(memory, memory.start)} while {other.name}{at(theirs.descriptor.loc)} has not "
+            f"finished to {other._verb} them ({other.moved} of its {theirs.size} bytes are done)",
+            hint="the two must take turns by a pair of locks; give each descriptor its acquire and release",
+        )
+
+    @property
+    def _verb(self) -> str:
+        return "write" if self.receives else "read"
 
     def _check_poison(self, bd: Bd) -> None:
         data = bd.read(0, bd.size)
         found = poison_words(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
         if len(found):
             self.findings.poison_read(self, bd, found)
-
-
-def overlaps(one: Bd, two: Bd) -> bool:
-    """Say whether two descriptors on one buffer touch a common word."""
-    a, b = one.access, two.access
-    if a.first + one.base >= b.last + two.base or b.first + two.base >= a.last + one.base:
-        return False
-    if a.contiguous and b.contiguous:
-        return True
-    return bool(np.intersect1d(a.words(one.base, 0, a.size), b.words(two.base, 0, b.size)).size)

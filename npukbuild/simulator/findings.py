@@ -16,6 +16,9 @@ from npukbuild.simulator.faults import at, fault
 if TYPE_CHECKING:
     from npukbuild.ir.design import Function, Location, TileId
     from npukbuild.simulator.crash import Running
+    from npukbuild.simulator.descriptors import Task
+    from npukbuild.simulator.memory import BufferMemory, HostMemory
+    from npukbuild.simulator.overlaps import Shared
     from npukbuild.simulator.work import Work
 
 _KEEP = 8
@@ -94,14 +97,15 @@ class Findings:
             ),
         )
 
-    def two_writers(self, name: str, one: Any, two: Any) -> None:
+    def two_writers(self, memory: BufferMemory | HostMemory, one: Task, shared: Shared, two: Task) -> None:
         """Two tasks write the same words of a host argument and nothing was waited for between them."""
         self.add(
-            ("writers", name, one.serial, two.serial),
+            ("writers", memory.name, one.serial, two.serial),
             fault(
-                f"two tasks write the same part of host argument {name}",
+                f"two tasks write the same part of host argument {memory.name}",
                 loc=two.loc,
-                why=f"task {one.label}{at(one.loc)} also writes it, and nothing was waited for between them",
+                why=f"task {one.label}{at(one.loc)} and task {two.label}{at(two.loc)} both write "
+                f"{shared.text(memory)}, and nothing was waited for between them",
                 hint="wait for the first before starting the second, or give them separate parts",
             ),
         )

@@ -156,7 +156,7 @@ class Controller:
             claims = self.array.claims.setdefault(bd.memory.name, Claims())
             other = claims.add(task, bd)
             if other is not None:
-                self.array.findings.two_writers(bd.memory.name, other, task)
+                self.array.findings.two_writers(bd.memory, *other, task)
 
     def _memory(self, name: str) -> Any:
         memory = self.host.get(name)
@@ -169,6 +169,7 @@ class Controller:
                 f"descriptor id {ident} on {tile} does not exist",
                 loc=loc,
                 why=f"the tile has ids 0..{count - 1}; the write would land on other registers",
+                hint=f"use an id of 0..{count - 1} that no transfer under way has",
             )
         old = self.live_ids.get((tile, ident))
         if old is not None and not old.retired:
@@ -209,12 +210,13 @@ class Controller:
                 raise fault(
                     f"rtp_write reaches outside buffer {op.buffer}",
                     loc=op.loc,
-                    why=f"word {op.index} of {memory.type.bytes // 4}",
+                    why=f"word {op.index} of {memory.type.bytes // 4} ({memory.type})",
+                    hint="the index counts 32-bit words from 0",
                 )
             memory.data[place : place + 4].view("<u4")[0] = op.value & 0xFFFFFFFF
             memory.look()
         elif isinstance(op, SetLock):
-            self.array.locks[op.lock].set(op.value)
+            self.array.locks[op.lock].set(op.value, op.loc)
         else:
             registers.write(self.array, op)
 

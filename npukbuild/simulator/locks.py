@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from npukbuild.simulator.faults import fault
+from npukbuild.simulator.faults import at, fault
 
 if TYPE_CHECKING:
-    from npukbuild.ir.design import Lock
+    from npukbuild.errors import SimulationFault
+    from npukbuild.ir.design import Location, Lock
     from npukbuild.simulator.agenda import Agenda, Callback
 
 
@@ -40,20 +41,20 @@ class LockState:
         """Call ``resume`` once ``count`` was subtracted."""
         self.waiters.append((count, equal, resume))
 
-    def release(self, count: int) -> None:
+    def release(self, count: int, who: str = "", loc: Location | None = None) -> None:
         """Add ``count`` and let those go on who can.
+
+        Args:
+            count: How much.
+            who: The core or DMA channel that releases.
+            loc: Its line in the design.
 
         Raises:
             SimulationFault: The 6-bit value overflows.
         """
         value = self.value + count
-        if value > self.maximum:
-            raise fault(
-                f"lock {self.name} overflows",
-                loc=self.lock.loc,
-                why=f"its value would become {value}; a lock holds at most {self.maximum}",
-                hint="it is released more often than acquired; check the counts of both ends",
-            )
+        if not 0 <= value <= self.maximum:
+            raise self._out_of_range(value, count, who, loc)
         waiters = self.waiters
         if not waiters:
             self.value = value
@@ -68,13 +69,26 @@ class LockState:
             self.value = value
             self._grant()
 
-    def set(self, value: int) -> None:
-        """Give the lock a value from outside (host or register write)."""
+    def _out_of_range(self, value: int, count: int, who: str, loc: Location | None) -> SimulationFault:
+        over = value > self.maximum
+        return fault(
+            f"lock {self.name} of {self.lock.tile} {'over' if over else 'under'}flows",
+            loc=loc or self.lock.loc,
+            why=f"{who or 'its owner'} releases {count} and it is {self.value}, which makes {value}; a lock "
+            f"holds 0..{self.maximum}{at(self.lock.loc)}",
+            hint="it is released more often than acquired: compare the counts of both ends"
+            if over
+            else "a release adds to a lock: its count is not below 0",
+        )
+
+    def set(self, value: int, loc: Location | None = None) -> None:
+        """Give the lock a value from outside (host or register write, at ``loc``)."""
         if not 0 <= value <= self.maximum:
             raise fault(
-                f"lock {self.name} cannot be set to {value}",
-                loc=self.lock.loc,
-                why=f"a lock holds 0..{self.maximum}",
+                f"lock {self.name} of {self.lock.tile} cannot be set to {value}",
+                loc=loc or self.lock.loc,
+                why=f"a lock holds 0..{self.maximum}{at(self.lock.loc)}",
+                hint="write a value that its register holds",
             )
         self.value = value
         self._grant()

@@ -8,6 +8,9 @@ from one that it wrote with exactly those bits.
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import sys
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +39,15 @@ class BufferMemory:
 
     Attributes:
         pointer: Its address on the host; equal to the address on the array modulo 64.
+        start: Its first byte, counted from where its memory begins. Buffers that overlap share a memory.
         clean: Whether every word is known to be written.
-        active: The DMA channels that are in the middle of a descriptor on this buffer.
+        active: The DMA channels that are in the middle of a descriptor on this memory.
         work: Where copies and calls may be under way that have to end before anyone looks.
     """
 
     __slots__ = (
         "_data",
+        "_ends",
         "_high",
         "_low",
         "_store",
@@ -53,26 +58,36 @@ class BufferMemory:
         "clean",
         "name",
         "pointer",
+        "start",
         "type",
         "work",
     )
 
     host = False
 
-    def __init__(self, buffer: Buffer, data: Any, store: Any, start: int) -> None:
+    def __init__(self, buffer: Buffer, store: Any, start: int, ends: tuple[int, int]) -> None:
+        """Make the memory.
+
+        Args:
+            buffer: The buffer.
+            store: Bytes that hold it and all that overlap it, with guard bytes around.
+            start: Where it lies in them.
+            ends: Where the first of those buffers begins in them, and where the last ends.
+        """
         self.buffer = buffer
         self.name = buffer.name
         self.type: Array = buffer.type
         self._store = store
-        self._data = data
+        self._data = store[start : start + buffer.type.bytes]
         self.work: Work | None = None
         self.pointer: int = store.ctypes.data + start
+        self.start = start - ends[0]
+        self._ends = low, high = ends
         view = memoryview(store)
-        size = buffer.type.bytes
-        self.before = view[start - GUARD_NEAR : start]
-        self.after = view[start + size : start + size + GUARD_NEAR]
-        self._low = view[start - GUARD_FAR : start]
-        self._high = view[start + size : start + size + GUARD_FAR]
+        self.before = view[low - GUARD_NEAR : low]
+        self.after = view[high : high + GUARD_NEAR]
+        self._low = view[low - GUARD_FAR : low]
+        self._high = view[high : high + GUARD_FAR]
         self.clean = False
         self.active: list[Any] = []
 
@@ -97,7 +112,8 @@ class BufferMemory:
 
     def guard_addresses(self) -> tuple[int, int]:
         """Return where the :data:`GUARD_NEAR` bytes before and behind the buffer lie."""
-        return self.pointer - GUARD_NEAR, self.pointer + self.type.bytes
+        first: int = self._store.ctypes.data
+        return first + self._ends[0] - GUARD_NEAR, first + self._ends[1]
 
     def guards_intact(self) -> bool:
         """Say whether all guard bytes, near and far, still hold their pattern."""
@@ -105,9 +121,9 @@ class BufferMemory:
 
     def repair_guards(self) -> None:
         """Write the guard pattern again, after a fault was reported."""
-        start = self.pointer - self._store.ctypes.data
-        self._store[:start] = _GUARD_BYTE
-        self._store[start + self.type.bytes :] = _GUARD_BYTE
+        low, high = self._ends
+        self._store[:low] = _GUARD_BYTE
+        self._store[high:] = _GUARD_BYTE
 
 
 def poison(data: Any, pattern: int) -> None:
@@ -166,19 +182,40 @@ def _allocate(group: list[Buffer]) -> dict[str, BufferMemory]:
     base = group[0].address or 0
     size = max((b.address or 0) + b.type.bytes for b in group) - base
     far = max(GUARD_FAR, size)
-    store = np.full(size + GUARD_FAR + far + 2 * _ALIGN, _GUARD_BYTE, np.uint8)
+    store = _walled(size + GUARD_FAR + far + 2 * _ALIGN)
+    store[:] = _GUARD_BYTE
     start = GUARD_FAR + (base - (store.ctypes.data + GUARD_FAR)) % _ALIGN
     made: dict[str, BufferMemory] = {}
+    active: list[Any] = []
     for buffer in group:
         first = start + (buffer.address or 0) - base
-        memory = BufferMemory(buffer, store[first : first + buffer.type.bytes], store, first)
-        made[buffer.name] = memory
+        memory = made[buffer.name] = BufferMemory(buffer, store, first, (start, start + size))
+        memory.active = active
     for buffer in group:
         made[buffer.name].fill(None)
     for buffer in group:
         if buffer.initial is not None:
             made[buffer.name].fill(buffer.initial)
     return made
+
+
+def _walled(size: int) -> Any:
+    """Return bytes between two pages that nobody may touch (Linux).
+
+    A core function that runs far beyond its blocks stops there, before it ruins the memory that the report
+    of its crash needs.
+    """
+    if sys.platform != "linux":
+        return np.zeros(size, np.uint8)
+    page = mmap.PAGESIZE
+    inside = -(-size // page) * page
+    pages = mmap.mmap(-1, inside + 2 * page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    whole = np.frombuffer(pages, np.uint8)
+    protect = ctypes.CDLL(None).mprotect
+    first = whole.ctypes.data
+    for wall in (first, first + page + inside):
+        protect(ctypes.c_void_p(wall), ctypes.c_size_t(page), 0)
+    return whole[page : page + size]
 
 
 class HostMemory:

@@ -86,9 +86,15 @@ def read(array: ArrayState, tile: TileId, address: int, loc: Location | None) ->
 def _set_lock(array: ArrayState, op: WriteRegister, number: int) -> None:
     for lock in array.locks.values():
         if lock.lock.tile == op.tile and lock.lock.id == number:
-            lock.set(_merge(op, lock.value))
+            lock.set(_merge(op, lock.value), op.loc)
             return
-    raise fault(f"lock {number} of {op.tile} is written, and the design has no such lock", loc=op.loc)
+    raise fault(
+        f"lock {number} of {op.tile} is written, and the design has no such lock",
+        loc=op.loc,
+        why="its locks there have the ids "
+        + (", ".join(str(one.lock.id) for one in array.locks.values() if one.lock.tile == op.tile) or "none"),
+        hint="declare the lock (aie.lock with this id), or correct the address",
+    )
 
 
 def _store(array: ArrayState, op: WriteRegister, address: int) -> None:
@@ -101,7 +107,20 @@ def _store(array: ArrayState, op: WriteRegister, address: int) -> None:
                 word[0] = _merge(op, int(word[0]))
                 memory.look()
                 return
-    raise fault(f"data memory 0x{address:05X} of {op.tile} is written, and no buffer lies there", loc=op.loc)
+    raise fault(
+        f"data memory 0x{address:05X} of {op.tile} is written, and no buffer lies there",
+        loc=op.loc,
+        why="buffers there: "
+        + (
+            ", ".join(
+                f"{one.name} 0x{one.buffer.address:05X}..0x{one.buffer.address + one.type.bytes - 1:05X}"
+                for one in array.memories.values()
+                if one.buffer.tile == op.tile and one.buffer.address is not None
+            )
+            or "none"
+        ),
+        hint="write into a buffer by its name (rtp_write, or write32 with buffer = @name)",
+    )
 
 
 def _start(array: ArrayState, op: WriteRegister, direction: str, index: int) -> None:

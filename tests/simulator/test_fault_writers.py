@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.simulator.designs import call, one_core
-from tests.simulator.faulty import TWO_CHANNELS, fault_of
+from npukbuild.simulator import Simulator
+from tests.simulator.designs import call, load, one_core
+from tests.simulator.faulty import TWO_CHANNELS, fault_of, line_of
 
 
 def test_two_dma_channels_that_write_one_buffer() -> None:
-    fault = fault_of(TWO_CHANNELS.replace("OFFSET", "32"))
+    text = TWO_CHANNELS.replace("OFFSET", "32")
+    fault = fault_of(text)
     assert fault.what == "two writers use buffer b at the same time"
-    assert "(0,2) S2MM 0" in (fault.why or "")
+    first, second = (line_of(text, f"dma_bd(%b : memref<64xi32>, {start}") for start in (0, 32))
+    said = (fault.why or "").replace(":5)", ")")
+    assert said == (
+        f"(0,2) S2MM 1 (design.mlir:{second}) begins to write elements 32..63 of b (bytes 128..255) while "
+        f"(0,2) S2MM 0 (design.mlir:{first}) has not finished to write them (0 of its 256 bytes are done)"
+    )
+    assert "take turns by a pair of locks" in (fault.hint or "")
+
+
+def test_two_dma_channels_that_write_parts_of_one_buffer_are_no_two_writers() -> None:
+    text = TWO_CHANNELS.replace("OFFSET", "32").replace("memref<64xi32>, 0, 64)", "memref<64xi32>, 0, 32)")
+    text = text.replace("aie.next_bd ^end\n  ^second", "aie.next_bd ^first\n  ^second")
+    Simulator(load(text)).run([np.ones(64, np.int32)])
 
 
 def test_two_tasks_that_write_the_same_host_words() -> None:
@@ -26,6 +40,11 @@ def test_two_tasks_that_write_the_same_host_words() -> None:
     )
     fault = fault_of(text)
     assert fault.what == "two tasks write the same part of host argument Y"
+    one, two = (f"task y (design.mlir:{line_of(text, f'%Y[0,0,0,{start}]')})" for start in (0, 64))
+    assert (fault.why or "").replace(":7)", ")") == (
+        f"{one} and {two} both write elements 64..127 of Y (bytes 256..511), and nothing was waited for "
+        "between them"
+    )
     apart = text.replace("%Y[0,0,0,64]", "%Y[0,0,0,128]")
     assert (call(apart) == np.arange(256)).all()
 
@@ -44,6 +63,24 @@ def test_tasks_that_interleave_in_the_host_buffer_are_no_two_writers() -> None:
     expected[:, :16] = np.arange(128).reshape(8, 16)
     expected[:, 16:] = np.arange(128, 256).reshape(8, 16)
     assert (call(text).reshape(8, 32) == expected).all()
-    assert fault_of(text.replace("%Y[0,0,0,16]", "%Y[0,0,0,12]")).what.startswith(
-        "two tasks write the same part"
+    fault = fault_of(text.replace("%Y[0,0,0,16]", "%Y[0,0,0,12]"))
+    assert fault.what.startswith("two tasks write the same part")
+    assert "both write 32 of the elements 12..239 of Y (bytes 48..959)" in (fault.why or "")
+
+
+OVERLAPPING = (
+    TWO_CHANNELS.replace("OFFSET", "0")
+    .replace("%b : memref<64xi32>, 0, 32", "%c : memref<64xi32>, START, 32")
+    .replace('{sym_name = "b"}', '{address = 8192 : i32, sym_name = "b"}')
+    .replace(
+        "%l = aie.lock",
+        '%c = aie.buffer(%core) {address = 8320 : i32, sym_name = "c"} : memref<64xi32>\n  %l = aie.lock',
     )
+)
+
+
+def test_two_writers_of_buffers_that_overlap_are_found() -> None:
+    fault = fault_of(OVERLAPPING.replace("START", "0"))
+    assert fault.what == "two writers use buffer c and b, which overlap, at the same time"
+    assert "begins to write elements 0..31 of c (bytes 0..127) while (0,2) S2MM 0" in (fault.why or "")
+    Simulator(load(OVERLAPPING.replace("START", "32"))).run([np.ones(64, np.int32)])

@@ -78,7 +78,9 @@ class CoreContext:
             produce = end.port == "Produce"
             prod = self.array.locks[end.prod_lock] if end.prod_lock is not None else None
             cons = self.array.locks[end.cons_lock] if end.cons_lock is not None else None
-            state = EndState(end, refs, *((prod, cons) if produce else (cons, prod)))
+            state = EndState(
+                f"core {self.core.tile}", end, refs, *((prod, cons) if produce else (cons, prod))
+            )
             self.ends[key] = state
         return state
 

@@ -225,9 +225,12 @@ class EndState:
         held: Objects acquired and not released.
     """
 
-    __slots__ = ("base", "depth", "end", "give", "held", "refs", "scale", "take")
+    __slots__ = ("base", "core", "depth", "end", "give", "held", "refs", "scale", "take")
 
-    def __init__(self, end: FifoEnd, refs: list[Ref], take: LockState | None, give: LockState | None) -> None:
+    def __init__(
+        self, core: str, end: FifoEnd, refs: list[Ref], take: LockState | None, give: LockState | None
+    ) -> None:
+        self.core = core
         self.end = end
         self.refs = refs
         self.depth = len(refs)
@@ -256,9 +259,10 @@ class EndState:
         """Give the ``count`` oldest objects to the other side."""
         if count > self.held:
             raise fault(
-                f"a core releases {count} objects of {self.end.fifo} and holds {self.held}",
+                f"{self.core} releases {count} objects of {self.end.fifo} and holds {self.held}",
                 loc=loc,
-                hint=f"acquire before each release of ({self.end.port})",
+                why=f"of its end ({self.end.port}) it has acquired {self.held} that it has not released yet",
+                hint="release as often as you acquire, on every path through the core's loops and branches",
             )
         self.held -= count
         base = self.base
@@ -267,7 +271,7 @@ class EndState:
             base = (base + 1) % self.depth
         self.base = base
         if self.give is not None:
-            self.give.release(count * self.scale)
+            self.give.release(count * self.scale, self.core, loc)
 
 
 def not_held(ref: Ref, loc: Location | None) -> Exception:
@@ -291,14 +295,21 @@ def check_dma(ref: Ref, loc: Location | None, *, writes: bool) -> None:
     Raises:
         SimulationFault: The DMA writes it, or the core does.
     """
-    for channel in ref.memory.active:
+    memory = ref.memory
+    for channel in memory.active:
+        bd = channel.bd
+        if bd is not None and bd.memory is not memory:  # another buffer, which overlaps this one somewhere
+            low = bd.memory.start + bd.base - memory.start
+            if low + bd.access.first >= memory.type.bytes or low + bd.access.last <= 0:
+                continue
         if writes or channel.receives:
-            bd = channel.bd
             where = at(bd.descriptor.loc) if bd is not None else ""
+            done = f": {channel.moved} of {bd.size} bytes" if bd is not None else ""
             raise fault(
-                f"a core uses buffer {_place(ref)} while {channel.name} works on it",
+                f"a core uses buffer {_place(ref)} while {channel.name} "
+                f"{'writes' if channel.receives else 'reads'} it",
                 loc=loc,
-                why=f"the DMA's descriptor{where} has begun and is not finished",
+                why=f"the DMA's descriptor{where} has begun and is not finished{done}",
                 hint="acquire the lock that the DMA releases before using the buffer",
             )
 

@@ -111,7 +111,9 @@ def _use_lock(out: Emitter, op: Any) -> None:
     credit = out.context.credits(found.name)
     if op.action == "Release":
         out.flush()
-        out.emit(f"{out.constant(lock, 'lock')}.release({count})")
+        loc = out.loc(op)
+        place = out.constant(loc, "at") if loc is not None else "None"
+        out.emit(f"{out.constant(lock, 'lock')}.release({count}, 'core {out.core.tile}', {place})")
         out.charge(out.context.lock_cycles)
         for given in credit.gives:
             out.emit(f"{out.constant(given, 'credit')}.count -= {count}")
