@@ -19,8 +19,8 @@ from npukbuild.simulator.host import Controller, check_arguments
 from npukbuild.simulator.kernel_library import FAULT_MISALIGNED, KernelLibrary
 from npukbuild.simulator.leftovers import fifo_levels, left_in_fifos
 from npukbuild.simulator.recording import Recorder
-from npukbuild.simulator.result import RunResult
 from npukbuild.simulator.stages import Stages, image_of, restore
+from npukbuild.simulator.tally import Tally
 from npukbuild.simulator.timing import FunctionCost, event_timing
 from npukbuild.simulator.work import Work, second_processor
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Design, TileId
     from npukbuild.simulator.core.calls import Kernels
     from npukbuild.simulator.crash import Running
+    from npukbuild.simulator.result import RunResult
 
 _DRAIN_EVENTS = 20_000
 
@@ -205,8 +206,8 @@ class Simulator:
             if isinstance(result, SimulationFault):
                 self._broken = result
             raise result
-        assert isinstance(result, RunResult)
-        return result
+        found: RunResult = result
+        return found
 
     def _busy(self) -> tuple[Running, int]:
         """Return the core function under way, and a number that changes when a queued one has ended."""
@@ -223,7 +224,7 @@ class Simulator:
         levels = fifo_levels(array)
         self._recorder.begin(agenda.now)
         array.begin_call()
-        before = _Tally(array)
+        before = Tally(array)
         start, events = agenda.now, agenda.events
         controller = Controller(array, self._sequence, views)
         try:
@@ -236,7 +237,7 @@ class Simulator:
             raise self._findings.beside(error) from None
 
     def _execute(
-        self, controller: Controller, start: float, events: int, before: _Tally, levels: dict[str, int]
+        self, controller: Controller, start: float, events: int, before: Tally, levels: dict[str, int]
     ) -> RunResult:
         array, agenda = self._array, self._agenda
         progress = Progress(array, controller, self.max_idle_seconds)
@@ -266,7 +267,7 @@ class Simulator:
             warnings += left_in_fifos(array, levels, first=not self._calls)
         self._calls += 1
         warnings += self._recorder.warnings(self.timing.clock_ghz)
-        return before.result(self, controller, cycles, agenda.events - events, tuple(warnings))
+        return before.result(len(controller.tasks), cycles, agenda.events - events, tuple(warnings))
 
     def _settle(self, controller: Controller) -> None:
         if self._work is not None:
@@ -318,97 +319,6 @@ class Simulator:
                     why=f"guard bytes around it were overwritten ({memory.type})",
                     hint="a core function writes far outside its blocks; check its strides and counts",
                 )
-
-
-class _Tally:
-    """Counters at the start of a call, so that a call's result has its own share."""
-
-    def __init__(self, array: ArrayState) -> None:
-        self.array = array
-        self.cores = [core.busy_cycles for core in array.cores]
-        self.streams = [(stream.busy_cycles, stream.handovers) for stream in array.streams]
-        self.ddr = (array.ddr.busy, array.ddr.bytes)
-
-    def result(
-        self,
-        simulator: Simulator,
-        controller: Controller,
-        cycles: float,
-        events: int,
-        warnings: tuple[str, ...],
-    ) -> RunResult:
-        """Return what happened since."""
-        array, timing = self.array, simulator.timing
-        span = cycles or 1.0
-        cores = {
-            core.name: min(1.0, (core.busy_cycles - old) / span)
-            for core, old in zip(array.cores, self.cores, strict=True)
-        }
-        streams = {
-            stream.name: min(1.0, (stream.busy_cycles - old) / span)
-            for stream, (old, _) in zip(array.streams, self.streams, strict=True)
-        }
-        ddr = min(1.0, (array.ddr.busy - self.ddr[0]) / span)
-        handovers = sum(
-            stream.handovers - old for stream, (_, old) in zip(array.streams, self.streams, strict=True)
-        )
-        first = array.recorder.first_output
-        return RunResult(
-            timed=simulator.timed,
-            cycles=cycles,
-            clock_ghz=timing.clock_ghz,
-            launch_us=timing.launch_us,
-            first_output_us=first / timing.clock_ghz * 1e-3
-            if first is not None and simulator.timed
-            else None,
-            cores=cores,
-            streams=streams,
-            ddr=ddr,
-            ddr_bytes=array.ddr.bytes - self.ddr[1],
-            bottleneck=bottleneck(
-                cores, streams, ddr, array, timing.launch_us, cycles / timing.clock_ghz * 1e-3
-            )
-            if simulator.timed
-            else "",
-            counts={"events": events, "handovers": handovers, "tasks": len(controller.tasks)},
-            warnings=warnings,
-            intervals=tuple(array.recorder.intervals),
-            left_out=array.recorder.left_out,
-        )
-
-
-def bottleneck(
-    cores: dict[str, float],
-    streams: dict[str, float],
-    ddr: float,
-    array: ArrayState,
-    launch_us: float,
-    array_us: float,
-) -> str:
-    """Name what was busy for the largest share of the call."""
-    if launch_us > array_us:
-        return f"launch: {launch_us:.0f} us of fixed cost against {array_us:.1f} us on the array"
-    shim = {
-        stream.name
-        for stream in array.streams
-        if any(e.ddr is not None for e in (stream.source, *stream.ends))
-    }
-    parts = {
-        "compute": max(cores.items(), key=lambda item: item[1], default=("no core", 0.0)),
-        "shim streams": max(
-            ((name, share) for name, share in streams.items() if name in shim),
-            key=lambda x: x[1],
-            default=("", 0.0),
-        ),
-        "streams inside the array": max(
-            ((name, share) for name, share in streams.items() if name not in shim),
-            key=lambda x: x[1],
-            default=("", 0.0),
-        ),
-        "DDR": ("all shims together", ddr),
-    }
-    kind, (name, share) = max(parts.items(), key=lambda item: item[1][1])
-    return f"{kind}: {name} busy {share:.0%} of the time"
 
 
 def _work_for(kernels: Kernels | None, agenda: Agenda, beside: bool | None) -> Work | None:
