@@ -83,6 +83,7 @@ struct subtraction {
 namespace detail {
 template <class Vec> inline constexpr bool any_vector = true;
 template <class Vec> inline constexpr bool integer_vector = is_integral_v<typename Vec::value_type>;
+template <class Vec> inline constexpr bool saturating_vector = integer_vector<Vec> && type_bits_v<typename Vec::value_type> != 4;
 
 template <class V>
 NPUK_INLINE V add_impl(const V &a, const V &b) {
@@ -201,8 +202,8 @@ NPUK_INLINE V bit_xor_impl(const V &a, const V &b) {
 
 NPUK_BINARY(add, detail::any_vector)
 NPUK_BINARY(sub, detail::any_vector)
-NPUK_BINARY(saturating_add, detail::integer_vector)
-NPUK_BINARY(saturating_sub, detail::integer_vector)
+NPUK_BINARY(saturating_add, detail::saturating_vector)
+NPUK_BINARY(saturating_sub, detail::saturating_vector)
 NPUK_BINARY(max, detail::any_vector)
 NPUK_BINARY(min, detail::any_vector)
 NPUK_BINARY(maxdiff, detail::any_vector)

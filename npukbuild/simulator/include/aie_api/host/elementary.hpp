@@ -27,19 +27,23 @@ NPUK_INLINE int32_t bf16_to_int_lane(float value, int shift) {
     if (x >= 2147483647.0) return INT32_MAX;
     return static_cast<int32_t>(x);
 }
+
+// AIE2 converts up to 32 floats at once, and as many bfloat16 to uint32; AIE2P any number.
+template <class TR, class T, unsigned Elems>
+inline constexpr bool converts_to_fixed_v = is_integral_v<TR> && (npuk::arch != 20 || Elems <= 32 || (std::is_same_v<T, bfloat16> && !std::is_same_v<TR, uint32>));
 }  // namespace detail
 
 // v * 2^shift as integers. From bfloat16 to int16 and int32 one instruction does it, rounding down, and
 // int16 keeps the low bits; all others round to nearest and saturate.
 template <class TR = int32, unsigned Elems>
-    requires(detail::is_integral_v<TR> && Elems <= 32)
+    requires(detail::converts_to_fixed_v<TR, float, Elems>)
 NPUK_INLINE vector<TR, Elems> to_fixed(const vector<float, Elems> &v, int shift = 0) {
     vector<TR, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) out.set(npuk::from_lane<TR>(detail::to_fixed_lane<TR>(v.get(i), shift)), i);
     return out;
 }
 template <class TR = int32, unsigned Elems>
-    requires(detail::is_integral_v<TR> && (!std::is_same_v<TR, uint32> || Elems <= 32))
+    requires(detail::converts_to_fixed_v<TR, bfloat16, Elems>)
 NPUK_INLINE vector<TR, Elems> to_fixed(const vector<bfloat16, Elems> &v, int shift = 0) {
     vector<TR, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) {
@@ -129,27 +133,38 @@ struct reciprocal_root {
         return from_float<T, N>(npuk::each(y, t, times));
     }
 };
+
+// AIE2P's scalar unit has reciprocals and roots of floats, and takes the elements of a vector one by one; here
+// the correctly rounded result, which the unit need not give.
+template <class Vec> inline constexpr bool by_scalar_unit_v = npuk::arch == 21 && std::is_same_v<typename Vec::value_type, float>;
+
+template <class Vec, class F>
+NPUK_INLINE operand_base_type_t<Vec> by_element(const Vec &v, F f) {
+    using T = typename Vec::value_type;
+    const operand_base_type_t<Vec> x = value(v);
+    operand_base_type_t<Vec> out;
+    for (unsigned i = 0; i < Vec::size(); ++i) out.set(T(f(float(x.get(i)))), i);
+    return out;
+}
 }  // namespace detail
 
 template <Vector Vec>
     requires(detail::is_floating_point_v<typename Vec::value_type>)
 NPUK_INLINE operand_base_type_t<Vec> inv(const Vec &v) {
-    return detail::reciprocal<typename Vec::value_type>::of(operand_base_type_t<Vec>(detail::value(v)));
+    if constexpr (detail::by_scalar_unit_v<Vec>) return detail::map(operand_base_type_t<Vec>(detail::value(v)), [](auto x) { return 1.0f / x; });
+    else return detail::reciprocal<typename Vec::value_type>::of(operand_base_type_t<Vec>(detail::value(v)));
 }
 template <Vector Vec>
     requires(detail::is_floating_point_v<typename Vec::value_type>)
 NPUK_INLINE operand_base_type_t<Vec> invsqrt(const Vec &v) {
-    return detail::reciprocal_root<typename Vec::value_type>::of(operand_base_type_t<Vec>(detail::value(v)));
+    if constexpr (detail::by_scalar_unit_v<Vec>) return detail::by_element(v, [](float x) { return 1.0f / npuk::square_root(x); });
+    else return detail::reciprocal_root<typename Vec::value_type>::of(operand_base_type_t<Vec>(detail::value(v)));
 }
 // Roots are taken element by element in scalar code.
 template <Vector Vec>
     requires(detail::is_floating_point_v<typename Vec::value_type>)
 NPUK_INLINE operand_base_type_t<Vec> sqrt(const Vec &v) {
-    using T = typename Vec::value_type;
-    const operand_base_type_t<Vec> x = detail::value(v);
-    operand_base_type_t<Vec> out;
-    for (unsigned i = 0; i < Vec::size(); ++i) out.set(T(npuk::square_root(float(x.get(i)))), i);
-    return out;
+    return detail::by_element(v, [](float x) { return npuk::square_root(x); });
 }
 template <Elem E>
     requires(detail::is_floating_point_v<operand_base_type_t<E>>)

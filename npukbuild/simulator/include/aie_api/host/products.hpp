@@ -72,29 +72,38 @@ constexpr unsigned product_size() {
     else return B::size();
 }
 
-// Sums wider than the accumulator class of the factors, or of another class, do not exist. AIE2 keeps the low
-// 32 bits of up to 32 products of 32- with 16-bit integers if asked to.
+// Which products an accumulator takes. Products of 8-bit numbers go to 32 bits only, and so do those of an 8-bit
+// vector and a 16-bit element. AIE2 keeps the low 32 bits of up to 32 products of 32- with 16-bit integers if
+// asked to, AIE2P does not.
 template <class Tag, unsigned N, class A, class B>
 constexpr bool is_product_accum() {
+    constexpr unsigned a = type_bits_v<elem_of_t<A>>, b = type_bits_v<elem_of_t<B>>;
     if (is_floating_point_v<elem_of_t<A>>) return std::is_same_v<Tag, accfloat>;
-    constexpr bool low_bits = npuk::arch == 20 && N <= 32 && type_bits_v<elem_of_t<A>> != type_bits_v<elem_of_t<B>>;
-    return is_integer_tag_v<Tag> && accum_bits_v<Tag> >= (default_accum_bits<elem_of_t<A>, elem_of_t<B>>() > 32 && !low_bits ? 64u : 32u);
+    if (!is_integer_tag_v<Tag>) return false;
+    if (accum_bits_v<Tag> == 32) return (a <= 16 && b <= 16) || (npuk::arch == 20 && N <= 32 && a != b);
+    if (a == 8 && b == 16) return !VectorOrOp<A> || VectorOrOp<B>;
+    return a > 8 || b > 8;
 }
 
 template <product P, class Acc, class A, class B>
-NPUK_INLINE Acc product_into(const Acc &acc, const A &a, const B &b) {
+NPUK_INLINE Acc weighted_into(const Acc &acc, const A &a, const B &b) {
     constexpr unsigned N = Acc::size();
-    static_assert(is_product_accum<typename Acc::value_type, N, A, B>(), "these factors have no product in this accumulator");
     const vector<elem_of_t<A>, N> x = spread<N>(a);
     const vector<elem_of_t<B>, N> y = spread<N>(b);
     if (negative_of(a) != negative_of(b))
         return multiply_into<P == product::plus ? product::minus : product::plus>(acc, x, sign_of(a), y, sign_of(b));
     return multiply_into<P>(acc, x, sign_of(a), y, sign_of(b));
 }
+template <product P, class Acc, class A, class B>
+NPUK_INLINE Acc product_into(const Acc &acc, const A &a, const B &b) {
+    static_assert(is_product_accum<typename Acc::value_type, Acc::size(), A, B>(), "these factors have no product in this accumulator");
+    return weighted_into<P>(acc, a, b);
+}
 
+// A 4-bit factor is the second one of an 8-bit factor.
 template <class A, class B>
 concept Factors = (VectorOrOp<A> || VectorOrOp<B>) && (VectorOrOp<A> || ElemOrOp<A>) && (VectorOrOp<B> || ElemOrOp<B>) &&
-                  is_valid_mul_op_v<A, B> && [] {
+                  is_valid_mul_op_v<A, B> && type_bits_v<elem_of_t<A>> != 4 && [] {
                       if constexpr (VectorOrOp<A> && VectorOrOp<B>) return A::size() == B::size();
                       else return true;
                   }();
@@ -109,26 +118,26 @@ NPUK_INLINE operand_base_type_t<Acc> accumulator_value(const Acc &acc) {
 }  // namespace detail
 
 template <AccumElemBaseType AccumTag, class A, class B>
-    requires detail::Factors<A, B>
+    requires(detail::Factors<A, B> && !std::is_same_v<AccumTag, accauto>)
 NPUK_INLINE auto mul(const A &a, const B &b) {
-    using Acc = accum<detail::product_accum_tag_t<AccumTag, A, B>, detail::product_size<A, B>()>;
-    return detail::product_into<detail::product::plus>(zeros<typename Acc::value_type, Acc::size()>(), a, b);
+    using Acc = accum<AccumTag, detail::product_size<A, B>()>;
+    return detail::product_into<detail::product::plus>(Acc(Acc::lanes_type::zero()), a, b);
 }
 template <class A, class B>
     requires detail::Factors<A, B>
 NPUK_INLINE auto mul(const A &a, const B &b) {
-    return mul<accauto>(a, b);
+    return mul<detail::product_accum_tag_t<accauto, A, B>>(a, b);
 }
 template <AccumElemBaseType AccumTag, class A, class B>
-    requires detail::Factors<A, B>
+    requires(detail::Factors<A, B> && !std::is_same_v<AccumTag, accauto>)
 NPUK_INLINE auto negmul(const A &a, const B &b) {
-    using Acc = accum<detail::product_accum_tag_t<AccumTag, A, B>, detail::product_size<A, B>()>;
-    return detail::product_into<detail::product::minus>(zeros<typename Acc::value_type, Acc::size()>(), a, b);
+    using Acc = accum<AccumTag, detail::product_size<A, B>()>;
+    return detail::product_into<detail::product::minus>(Acc(Acc::lanes_type::zero()), a, b);
 }
 template <class A, class B>
     requires detail::Factors<A, B>
 NPUK_INLINE auto negmul(const A &a, const B &b) {
-    return negmul<accauto>(a, b);
+    return negmul<detail::product_accum_tag_t<accauto, A, B>>(a, b);
 }
 template <class Acc, class A, class B>
     requires detail::AccumulatesFactors<Acc, A, B>
@@ -147,7 +156,7 @@ NPUK_INLINE auto mul_square(const Vec &v) {
 }
 template <Vector Vec>
 NPUK_INLINE auto mul_square(const Vec &v) {
-    return mul<accauto>(v, v);
+    return mul(v, v);
 }
 template <AccumOrOp Acc, Vector Vec>
     requires(Vec::size() == Acc::size())
@@ -186,13 +195,29 @@ NPUK_INLINE auto mmul_fn(const VecA &a, const VecB &b) {
     return product.to_accum();
 }
 
+namespace detail {
+// Which weighted sums exist: unsigned integers of 32 bits and floats have none.
+template <class Tag, class C, class D>
+constexpr bool is_weighted_sum() {
+    if (is_floating_point_v<C>) return std::is_same_v<C, bfloat16> && std::is_same_v<Tag, accfloat>;
+    if (!is_integer_tag_v<Tag> || is_one_of_v<uint32, C, D>) return false;
+    constexpr unsigned c = type_bits_v<C>, d = type_bits_v<D>;
+    if (accum_bits_v<Tag> == 32) return c <= 16 && d <= 16 && c + d > 8;
+    return c >= 16 && d >= 16;
+}
+}  // namespace detail
+
 // Weighted sum of vectors: coeff[start] * data + coeff[start + 1] * next + ...
 template <unsigned Lanes, AccumOrOp Acc, Vector VecCoeff, Vector VecData, Vector... Next>
     requires((detail::is_same_vector_v<VecData, Next> && ...) && Acc::size() == Lanes && detail::is_valid_mul_op_v<VecCoeff, VecData>)
 NPUK_INLINE operand_base_type_t<Acc> accumulate(const Acc &acc, const VecCoeff &coeff, unsigned coeff_start, const VecData &data, const Next &...next) {
-    auto sum = mac(acc, detail::value(coeff).get(coeff_start % VecCoeff::size()), data);
+    using Sum = operand_base_type_t<Acc>;
+    static_assert(detail::is_weighted_sum<typename Sum::value_type, typename VecCoeff::value_type, typename VecData::value_type>(),
+                  "these vectors have no weighted sum in this accumulator");
+    auto weight = [&](unsigned i) { return detail::value(coeff).get(i % VecCoeff::size()); };
+    auto sum = detail::weighted_into<detail::product::plus>(detail::accumulator_value(acc), weight(coeff_start), data);
     unsigned i = coeff_start;
-    ((sum = mac(sum, detail::value(coeff).get(++i % VecCoeff::size()), next)), ...);
+    ((sum = detail::weighted_into<detail::product::plus>(sum, weight(++i), next)), ...);
     return sum;
 }
 template <unsigned Lanes, AccumElemBaseType AccumTag = accauto, Vector VecCoeff, Vector VecData, Vector... Next>
