@@ -177,8 +177,10 @@ def _times(chosen: MatmulPlan) -> dict[str, str]:
     return {
         "time": f"{time.total_us:,.1f} us per call, estimated at {time.clock_ghz} GHz ({time.tops:.2f} TOPS)",
         "of it": f"compute {time.compute_us:,.1f}, DDR {time.ddr_us:,.1f}, streams {time.stream_us:,.1f}, "
-        f"sequence {time.sequence_us:,.1f} us at the same time; launch {time.launch_us:,.1f}, "
-        f"first and last blocks {time.fill_us + time.serial_us:,.1f} us on top",
+        f"sequence {time.sequence_us:,.1f} us at the same time",
+        "on top": f"launch {time.launch_us:,.1f}, "
+        f"waits between blocks {time.stall_us:,.1f}, "
+        f"first and last blocks {time.fill_us + time.serial_us:,.1f} us",
         "bound": f"{time.bound}",
     }
 

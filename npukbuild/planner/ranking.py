@@ -44,6 +44,7 @@ def predicted(scheme: Scheme, tasks: int) -> Prediction:
         dtype_acc=problem.acc_dtype if scheme.program == "private" else None,
         b_layout=problem.b_layout,
         c_double=scheme.c_depth > 1,
+        clears=scheme.program != "direct",
         a_reads=1 if scheme.resident == "a" else scheme.n_blocks,
         b_reads=1 if scheme.resident == "b" else scheme.m_blocks,
         tasks=tasks,

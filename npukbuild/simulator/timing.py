@@ -104,11 +104,11 @@ _EVENTS = (
 class DdrPort:
     """The DDR side of one shim tile's DMA.
 
-    The two reading channels of a shim share its port burst by burst, so that both get on at the pace of what
-    they have to read: together they take ``(a^s + b^s)^(1/s)`` of the closed form, with ``a`` and ``b`` what
-    each has taken alone in this call and ``share`` the exponent, and no less than their bytes take at
-    ``port_bytes`` per cycle. All shims together share the array's total bandwidth
-    (:class:`DdrServer`).
+    The two reading channels of a shim share its port burst by burst, which slows both down alike: with ``a``
+    and ``b`` what each has taken alone in this call, together they take the closed form's
+    ``(a^s + b^s)^(1/s)`` and no less than their bytes take at ``port_bytes`` per cycle, instead of the longer
+    of ``a`` and ``b``. Whoever has less to read gets it as soon as the array asks for it. All shims together
+    share the array's total bandwidth (:class:`DdrServer`).
     """
 
     __slots__ = ("alone", "bytes", "clock", "memory", "timing")
@@ -135,7 +135,7 @@ class DdrPort:
         return max(own, self.memory.serve(count, start, own) - start)
 
     def _sharing(self, channel: Any, cycles: float, count: int) -> float:
-        """Return by how much the port's other reader slows this one down, with this piece counted in."""
+        """Return by how much the port's readers slow one another down, with this piece counted in."""
         mine, read = self.alone.get(channel, (0.0, 0))
         mine, read = self.alone[channel] = (mine + cycles, read + count)
         others = [sums for who, sums in self.alone.items() if who is not channel and who.task is not None]
@@ -145,7 +145,7 @@ class DdrPort:
         theirs = sum(time for time, _ in others)
         shared: float = (mine**ddr.share + theirs**ddr.share) ** (1.0 / ddr.share)
         port: float = (read + sum(size for _, size in others)) / ddr.port_bytes
-        return max(shared, port) / mine
+        return max(shared, port, mine, theirs) / max(mine, theirs)
 
 
 class DdrServer:

@@ -53,9 +53,10 @@ def test_parts_add_up_and_units_agree(given_: tuple[GemmShape, Any]) -> None:
     shape, target = given_
     found = predict(shape, target)
     parts = (found.compute_us, found.stream_us, found.ddr_us, found.sequence_us)
-    around = found.fill_us + found.serial_us + found.launch_us
+    around = found.stall_us + found.fill_us + found.serial_us + found.launch_us
     assert any(found.total_us == pytest.approx(part + around) for part in parts)
     assert found.total_us >= max(parts)
+    assert min(found.stall_us, found.fill_us) >= 0
     assert found.macs == shape.M * shape.K * shape.N
     assert found.tops == pytest.approx(2 * found.macs / (found.total_us * 1e-6) / 1e12)
     peak = target.macs[f"{shape.dtype_in}_{shape.dtype_in}"] * shape.rows * shape.cols * found.clock_ghz * 1e3

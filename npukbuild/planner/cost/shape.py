@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class GemmShape:
             :func:`npukbuild.targets.registers.register_rate`.
         repeats: Times each call is made on the same data; 0 for a data-movement-only run.
         launch: Kind of time that is asked for, see ``[timing.gemm.launch]``.
+        clears: The core clears each block of C before its calls; not where a single call writes it whole.
     """
 
     M: int
@@ -68,6 +70,57 @@ class GemmShape:
     rate: float = 1.0
     repeats: int = 1
     launch: str = "device"
+    clears: bool = True
+
+
+class Work(NamedTuple):
+    """How often things happen in a call.
+
+    Attributes:
+        row_blocks: Blocks along M that one core row works through.
+        col_blocks: Blocks along N that one core column works through.
+        blocks: Blocks of C that one core computes.
+        steps: Core-function calls per block.
+        a_passes: Blocks of A that a core takes; fewer than calls where one stays in L1.
+        b_passes: The same of B.
+        cores_m: Cores along M.
+        cores_n: Cores along N.
+        tasks: Shim tasks of the runtime sequence.
+        round_tasks: Those after which every channel has one.
+    """
+
+    row_blocks: int
+    col_blocks: int
+    blocks: int
+    steps: int
+    a_passes: int
+    b_passes: int
+    cores_m: int
+    cores_n: int
+    tasks: int
+    round_tasks: int
+
+
+def work_of(shape: GemmShape) -> Work:
+    """Count what ``shape`` comes to on its part of the array.
+
+    Every step takes a block of A and one of B, unless a block holds the whole of K and is read less often
+    than it is used: then it stays in L1 meanwhile.
+    """
+    cores_m, cores_n = (shape.rows, shape.cols) if shape.m_axis == "rows" else (shape.cols, shape.rows)
+    row_blocks, col_blocks = ceil(shape.M / (shape.m * cores_m)), ceil(shape.N / (shape.n * cores_n))
+    blocks, steps = row_blocks * col_blocks, ceil(shape.K / shape.k)
+    a_passes = b_passes = blocks * steps
+    if steps == 1 and shape.a_reads is not None:
+        a_passes = row_blocks * min(col_blocks, shape.a_reads)
+    if steps == 1 and shape.b_reads is not None:
+        b_passes = col_blocks * min(row_blocks, shape.b_reads)
+    tasks = shape.tasks if shape.tasks is not None else 3 * shape.cols * row_blocks
+    # A's streams are one per core row, or per column where several rows share one.
+    round_tasks = min(tasks, 2 * shape.cols + min(shape.rows, shape.cols))
+    return Work(
+        row_blocks, col_blocks, blocks, steps, a_passes, b_passes, cores_m, cores_n, tasks, round_tasks
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +128,8 @@ class Prediction:
     """An estimated time and its parts, in microseconds.
 
     ``compute_us``, ``stream_us``, ``ddr_us`` and ``sequence_us`` run at the same time; the longest is the
-    ``bound``. ``fill_us`` (the first blocks in, the last one out), ``serial_us`` (drains and passes nothing
-    overlaps) and ``launch_us`` come on top.
+    ``bound``. ``stall_us`` (its waits for others between blocks of C), ``fill_us`` (the first blocks
+    in, the last one out), ``serial_us`` (drains and passes nothing overlaps) and ``launch_us`` come on top.
     """
 
     total_us: float
@@ -84,6 +137,7 @@ class Prediction:
     stream_us: float
     ddr_us: float
     sequence_us: float
+    stall_us: float
     fill_us: float
     serial_us: float
     launch_us: float
@@ -103,6 +157,7 @@ class Prediction:
             "stream_us",
             "ddr_us",
             "sequence_us",
+            "stall_us",
             "fill_us",
             "serial_us",
             "launch_us",
