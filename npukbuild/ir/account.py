@@ -221,7 +221,7 @@ def _tile(design: Design, target: Target, tile: TileId, program: int | None, sta
     return TileAccount(
         tile=tile,
         kind=kind,
-        bytes=stack + static + sum(one.type.bytes for one in buffers),
+        bytes=stack + static + sum(one.type.bytes for one in buffers if not one.unnamed),
         bytes_limit=has.data_bytes,
         stack=stack,
         static_bytes=static,

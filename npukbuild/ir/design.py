@@ -70,7 +70,11 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Memory of one tile. ``address`` is what the bank-aware (or sequential) placement gave it."""
+    """Memory of one tile.
+
+    ``address`` is what the bank-aware (or sequential) placement gave it. ``unnamed``: the design declares no
+    such buffer, a descriptor of the runtime sequence moves these words by their address.
+    """
 
     name: str
     tile: TileId
@@ -79,6 +83,7 @@ class Buffer:
     initial: bytes | None = None
     fifo: str | None = None
     loc: Location | None = None
+    unnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

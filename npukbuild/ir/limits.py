@@ -66,7 +66,7 @@ class Limits:
         loc = max(use.buffers, key=lambda one: one.type.bytes).loc if use.buffers else None
         parts = " + ".join(
             [f"stack {use.stack}"] * bool(use.stack)
-            + [f"{one.name} {one.type.bytes}" for one in use.buffers]
+            + [f"{one.name} {one.type.bytes}" for one in use.buffers if not one.unnamed]
             + [f"constants {use.static_bytes}"] * bool(use.static_bytes)
         )
         self.over("bytes", f"bytes of {name} ({parts})", use.bytes, use.bytes_limit, use.tile, loc)
@@ -77,6 +77,8 @@ class Limits:
             self.over("static", what, use.static_bytes, use.static_room, use.tile, loc)
         end, last = use.stack, "the stack"
         for buffer in use.buffers:
+            if buffer.unnamed:  # words that a descriptor moves, whatever else lies there
+                continue
             start = buffer.address or 0
             if start < end:
                 what = f"{buffer.name} overlaps {last} on {name}: shared bytes"

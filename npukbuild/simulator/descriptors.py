@@ -187,10 +187,18 @@ def check_words(descriptor: Descriptor, element: str) -> None:
     """Refuse patterns that the DMA, which moves 32-bit words, cannot walk.
 
     Raises:
-        SimulationFault: A length, offset, stride or inner run is not whole words.
+        SimulationFault: There is nothing to move, or a length, offset, stride or inner run is not whole
+            words.
     """
     width = ELEMENT_BYTES[element]
     problems = []
+    if descriptor.length <= 0:
+        raise fault(
+            f"a descriptor on {descriptor.buffer} moves nothing",
+            loc=descriptor.loc,
+            why=f"its length is {descriptor.length} elements; a channel that has it never comes to its end",
+            hint="give it a length, or leave it out of the chain",
+        )
     if descriptor.length * width % _WORD:
         problems.append(f"length {descriptor.length} is {descriptor.length * width} bytes")
     if descriptor.offset * width % _WORD:

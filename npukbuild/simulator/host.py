@@ -250,8 +250,9 @@ class Controller:
                         continue
                     width = ELEMENT_BYTES[bd.memory.type.element]
                     verb = "took" if channel.receives else "sent"
+                    who = "the host" if channel.tile.row == 0 else f"{channel.name}, started by the host,"
                     raise fault(
-                        f"the host {verb} a part of an object of {end.fifo or channel.fifo or end.name}",
+                        f"{who} {verb} a part of an object of {end.fifo or channel.fifo or end.name}",
                         loc=self.outstanding[channel][-1].loc,
                         why=f"{end.name} is at element {end.moved // width} of {bd.size // width} of "
                         f"{bd.memory.name}{at(bd.descriptor.loc)}; the rest would open the next call",

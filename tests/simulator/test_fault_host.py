@@ -105,3 +105,15 @@ def test_output_that_the_host_leaves_in_the_array_is_told_in_each_call(timed: bo
     sound = Simulator(load(one_core()), timed=timed)
     for _ in range(2):
         assert sound.run([np.ones(256, np.int32), np.zeros(256, np.int32)]).warnings == ()
+
+
+def test_a_descriptor_that_moves_nothing() -> None:
+    def empty(operations: Any) -> Any:
+        return [
+            replace(op, descriptors=(replace(op.descriptors[0], length=0),)) if isinstance(op, Push) else op
+            for op in operations
+        ]
+
+    fault = fault_of(change_sequence(load(one_core()), empty))
+    assert fault.what == "a descriptor on X moves nothing"
+    assert "its length is 0 elements" in (fault.why or "")

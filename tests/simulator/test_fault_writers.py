@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from npukbuild.errors import SimulationFault
+from npukbuild.ir import take_account
+from npukbuild.ir.lowering.bd_words import encode
 from npukbuild.simulator import Simulator
+from npukbuild.targets.dma_registers import dma_registers
 from tests.simulator.designs import call, load, one_core
 from tests.simulator.faulty import TWO_CHANNELS, fault_of, line_of
 
@@ -84,3 +89,46 @@ def test_two_writers_of_buffers_that_overlap_are_found() -> None:
     assert fault.what == "two writers use buffer c and b, which overlap, at the same time"
     assert "begins to write elements 0..31 of c (bytes 0..127) while (0,2) S2MM 0" in (fault.why or "")
     Simulator(load(OVERLAPPING.replace("START", "32"))).run([np.ones(64, np.int32)])
+
+
+def written(address: int, words: int, *, slot: int = 2) -> str:
+    """A descriptor of core (0,2) that the sequence writes: it fills ``words`` words from ``address`` on."""
+    registers = dma_registers("core")
+    values = encode("core", {"valid_bd": 1, "buffer_length": words, "buffer_offset": address // 4})
+    writes = [(registers.bds + slot * registers.bd_step + 4 * n, value) for n, value in enumerate(values)]
+    return "".join(
+        f"aiex.npu.write32 {{address = {place} : ui32, column = 0 : i32, row = 2 : i32, "
+        f"value = {value} : ui32}}\n"
+        for place, value in [*writes, (registers.queue_s2mm + 8, slot)]
+    )
+
+
+BY_ADDRESS = OVERLAPPING.replace("%c : memref<64xi32>, START, 32", "%c : memref<64xi32>, 0, 64").replace(
+    "aie.dma_start(S2MM, 1, ^other, ^end)", "aie.dma_start(MM2S, 1, ^other, ^end)"
+).replace("address = 8320", "address = 16384").replace(
+    "aiex.npu.dma_memcpy_nd", "WRITTEN\n    aiex.npu.dma_memcpy_nd"
+).replace("aie.flow(%shim, DMA : 1", "aie.flow(%core, DMA : 1, %core, DMA : 1)\n  //")  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "words", "shared"), [(8064, 48, "elements 32..47"), (8064, 32, "")])
+def test_two_writers_are_found_where_one_has_only_an_address(address: int, words: int, shared: str) -> None:
+    text = BY_ADDRESS.replace("WRITTEN", written(address, words))
+    text = text.replace("%c : memref<64xi32>, 0, 64", f"%c : memref<64xi32>, 0, {words}")
+    sender = 'sym_name = "c"} : memref<64xi32>'
+    design = load(text.replace(sender, f"{sender} = dense<1>"))
+    take_account(design).check()
+    assert design.buffers["memory_0_2_1f80"].unnamed
+    simulator = Simulator(design)
+    if not shared:
+        simulator.run([np.ones(64, np.int32)])
+        return
+    with pytest.raises(SimulationFault) as caught:
+        simulator.run([np.ones(64, np.int32)])
+    assert "two writers use buffer memory_0_2_1f80 and b, which overlap," in caught.value.what
+    assert f"begins to write {shared} of memory_0_2_1f80 (bytes 128..191)" in (caught.value.why or "")
+
+
+def test_parts_of_unnamed_memory_and_then_all_of_it() -> None:
+    writes = written(8448, 16) + written(8512, 16, slot=3) + written(8448, 32, slot=4)
+    design = load(BY_ADDRESS.replace("WRITTEN", writes))
+    assert design.buffers["memory_0_2_2100"].type.elements == 32

@@ -194,6 +194,8 @@ def _memory(
     for buffer in run.placed.values():
         at = buffer.address
         if buffer.tile == tile and at is not None and at <= address < at + buffer.type.bytes:
+            if buffer.unnamed and address + reach * _WORD > at + buffer.type.bytes:
+                continue
             return buffer.name, buffer.type, address - at
     buffer = _unnamed(run, start, slot, tile, address, reach)
     return buffer.name, buffer.type, 0
@@ -240,7 +242,7 @@ def _unnamed(run: Sequencer, start: Start, slot: int, tile: TileId, address: int
     known = run.placed.get(name)
     words = max(reach, known.type.elements if known is not None else 0)
     kind = Array("i32", (words,))
-    buffer = run.placed[name] = Buffer(name, tile, kind, address, loc=start.loc)
+    buffer = run.placed[name] = Buffer(name, tile, kind, address, loc=start.loc, unnamed=True)
     spec = BufferSpec(name, tile, kind, (0, 0, 0), address, loc=start.loc)
     run.state.buffers = [*(one for one in run.state.buffers if one.name != name), spec]
     return buffer
