@@ -108,12 +108,27 @@ NPUK_INLINE rounding_mode swap_rounding(rounding_mode m) {
 
 // The core a kernel runs on, as far as its registers go.
 class tile {
+    tile() = default;
+
 public:
     static NPUK_INLINE tile current() { return {}; }
     NPUK_INLINE void set_saturation(saturation_mode m) { aie::set_saturation(m); }
     NPUK_INLINE saturation_mode get_saturation() const { return aie::get_saturation(); }
     NPUK_INLINE void set_rounding(rounding_mode m) { aie::set_rounding(m); }
     NPUK_INLINE rounding_mode get_rounding() const { return aie::get_rounding(); }
+    template <class T = void>
+    auto id() const {
+        static_assert(!std::is_void_v<T>, "simulated kernels cannot ask for their tile");
+    }
+    template <class T = void>
+    auto global_id() const {
+        static_assert(!std::is_void_v<T>, "simulated kernels cannot ask for their tile");
+    }
+    template <class T = void>
+    uint64_t cycles() const {
+        static_assert(!std::is_void_v<T>, "simulated kernels cannot count cycles: the time of a call comes from the target's model");
+        return 0;
+    }
 };
 
 }  // namespace aie

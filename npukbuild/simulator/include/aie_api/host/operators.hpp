@@ -25,8 +25,11 @@ NPUK_INLINE auto op_abs(const T &e) {
     using V = operand_base_type_t<T>;
     return operated<V>{abs(e), detail::sign_of(e)};
 }
+template <Accum Acc>
+NPUK_INLINE operated<Acc> op_none(const Acc &acc) { return {acc, false}; }
+// For vectors and their elements, not for plain numbers, whose type says it.
 template <class T>
-    requires(detail::is_integral_v<detail::elem_of_t<T>> && (VectorOrOp<T> || ElemOrOp<T>))
+    requires(!std::is_arithmetic_v<T> && detail::is_integral_v<detail::elem_of_t<T>> && (VectorOrOp<T> || detail::is_elem_ref_v<T> || detail::is_operated_v<T>))
 NPUK_INLINE auto op_sign(const T &e, bool is_signed) {
     using V = operand_base_type_t<T>;
     return operated<V>{detail::value(e), is_signed};

@@ -32,9 +32,13 @@ enum class rounding_mode : unsigned {
 namespace arch {
 enum ArchType { AIE = 10, AIE_ML = 20, XDNA_2 = 21 };
 enum Generation { Gen1 = 1, Gen2 = 2 };
-template <class... Types>
-constexpr bool is(Types... types) {
-    return ((static_cast<int>(types) == (std::is_same_v<Types, Generation> ? 2 : __AIE_ARCH__)) || ...);
+inline constexpr ArchType version = static_cast<ArchType>(__AIE_ARCH__);
+// Architectures, or generations; not both at once.
+template <class First, class... Types>
+    requires(std::is_same_v<First, Types> && ...)
+constexpr bool is(First first, Types... types) {
+    constexpr int own = std::is_same_v<First, Generation> ? 2 : __AIE_ARCH__;
+    return static_cast<int>(first) == own || ((static_cast<int>(types) == own) || ...);
 }
 }  // namespace arch
 
