@@ -109,8 +109,8 @@ class Stream:
             left = end.left
             if left < count:
                 if not left:
-                    if count <= self.slack:
-                        self._spill(count)
+                    if source.left <= self.slack:
+                        self._spill(source.left)
                     return
                 count = left
         self.busy = True
@@ -152,7 +152,6 @@ class Stream:
     def _finish(self, _event: object = None) -> None:
         count = self._count
         source, ends = self.source, self.ends
-        self.busy = False
         self._move(count)
         self.bytes += count
         self.handovers += len(ends)
@@ -171,6 +170,7 @@ class Stream:
             if self.packet is not None:
                 self._end_packet()
             source.complete()
+        self.busy = False  # only now: an end that goes on at once must not find the others at rest
         self.pump()
 
     def _end_packet(self) -> None:
