@@ -116,12 +116,22 @@ def _lines(estimates: Sequence[Estimate]) -> list[str]:
         lines += _table(
             [("source", "rows", "mean |error|", "mean", "worst"), *body], range(5), right={1, 2, 3, 4}
         )
+    lines += _far_off([*sources, *rates], width)
     reasons = sorted(
         {f"{entry.reason}: line {_where(estimates, entry.reason)}" for entry in estimates if entry.reason}
     )
     if reasons:
         lines += ["", "rows that may be far off, and why", *(f"  {reason}" for reason in reasons)]
     return [*lines, "", "all times are estimated; nothing was run"]
+
+
+def _far_off(groups: Sequence[Group], width: int) -> list[str]:
+    """Return which groups are far off in the mean, each with what is known about it."""
+    lines: list[str] = []
+    for entry in groups:
+        if entry.far_off:
+            lines += [_cut(f"  {entry.name}", width), *(f"    {words}" for words in entry.why)]
+    return ["", "more than 30 % off in the mean, and why", *lines] if lines else []
 
 
 def _where(estimates: Sequence[Estimate], reason: str | None) -> str:

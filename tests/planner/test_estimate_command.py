@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,28 @@ def test_text_says_errors_sources_reasons_and_that_nothing_ran() -> None:
     assert any("Striking the Balance" in line and "%" in line for line in lines)
     assert any(line.startswith("all rows with a time") for line in lines)
     assert "rows that may be far off, and why" in lines
+    far = lines[lines.index("more than 30 % off in the mean, and why") + 1 :]
+    blocks = next(place for place, line in enumerate(far) if "block_datatypes" in line)
+    assert far[blocks + 1] == "    the size as printed does not divide into the blocks as printed"
+    assert re.fullmatch(r"    the rest is \d\d\.\d % off", far[blocks + 2])
     assert lines[-1] == "all times are estimated; nothing was run"
     assert max(map(len, lines)) <= 120
+
+
+def test_what_is_far_off_for_no_known_reason_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "device,dtype_in,dtype_out,M,K,N,time_us,source\n"
+        "npu2,i8,i8,512,512,512,900000,far\nnpu2,i8,i8,512,512,512,140,near\n"
+    )
+    lines = run("--table", str(path)).stdout.splitlines()
+    far = lines.index("more than 30 % off in the mean, and why")
+    assert lines[far + 1 : far + 3] == ["  far", "    no known reason"]
+    assert "  near" not in lines
+    sources = {
+        entry["name"]: entry for entry in json.loads(run("--table", str(path), "--json").stdout)["sources"]
+    }
+    assert sources["far"]["without_reason_percent"] == sources["far"]["mean_absolute_error_percent"] > 30
 
 
 def test_one_row_without_a_measurement(tmp_path: Path) -> None:

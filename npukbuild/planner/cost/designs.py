@@ -109,6 +109,8 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("sub-calls", "several calls through the host, whose work between them is not modelled"),
     ("reconfiguration/pdi load", "no GEMM ran: the time of loading a configuration"),
     ("no overlap of shim bd", "the runtime sequence waits where the modelled ones overlap"),
+    ("max over", "the most of many sizes, none of which is stated, nor a block"),
+    ("short dram bursts", "its short DDR runs took three times as long as in all other sources"),
     ("rebuilds device state", "the launcher's own work around the call, not the array's"),
 )
 """Words in a row's note, design or source, and why such a row may be far off."""

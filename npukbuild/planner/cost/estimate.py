@@ -35,6 +35,9 @@ FALLBACK_BLOCK = (64, 64, 64)
 LARGE = 512**3
 """Multiply-accumulates from which on a row is counted among the large ones."""
 
+FAR = 0.30
+"""Mean error of several rows above which a reason has to be stated."""
+
 Planned = tuple[tuple[int, int, int], tuple[int, int]]
 """A planner's block (m, k, n) and array (rows, columns)."""
 
@@ -77,7 +80,17 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Errors of several rows: their mean size, their mean, and the largest, as fractions."""
+    """Errors of several rows, as fractions.
+
+    Attributes:
+        name: What the rows have in common.
+        rows: How many they are.
+        mean_absolute: Mean size of their errors.
+        mean: Mean of their errors.
+        worst: The largest.
+        reasons: Why some of them may be far off.
+        others: Mean size of the errors of those without a reason; None if there are none.
+    """
 
     name: str
     rows: int
@@ -85,6 +98,20 @@ class Group:
     mean: float
     worst: float
     reasons: tuple[str, ...]
+    others: float | None
+
+    @property
+    def far_off(self) -> bool:
+        """Whether the rows are so far off in the mean that it takes a reason."""
+        return self.mean_absolute > FAR
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why the rows are off, in words, and how far those are for which nothing is known."""
+        if not self.reasons:
+            return ("no known reason",)
+        rest = () if self.others is None else (f"the rest is {100 * self.others:.1f} % off",)
+        return (*self.reasons, *rest)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, errors in percent."""
@@ -95,6 +122,7 @@ class Group:
             "mean_error_percent": round(100 * self.mean, 2),
             "worst_error_percent": round(100 * self.worst, 2),
             "reasons": list(self.reasons),
+            "without_reason_percent": None if self.others is None else round(100 * self.others, 2),
         }
 
 
@@ -159,6 +187,7 @@ def groups(estimates: Iterable[Estimate], key: Callable[[Estimate], str]) -> lis
 def group(name: str, entries: Sequence[Estimate]) -> Group:
     """Summarise the errors of ``entries``, which all have one and are at least one."""
     errors = [entry.error for entry in entries if entry.error is not None]
+    others = [abs(entry.error) for entry in entries if entry.error is not None and not entry.reason]
     return Group(
         name=name,
         rows=len(errors),
@@ -166,6 +195,7 @@ def group(name: str, entries: Sequence[Estimate]) -> Group:
         mean=sum(errors) / len(errors),
         worst=max(errors, key=abs),
         reasons=tuple(sorted({entry.reason for entry in entries if entry.reason})),
+        others=sum(others) / len(others) if others else None,
     )
 
 
