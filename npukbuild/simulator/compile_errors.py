@@ -27,6 +27,8 @@ _HINTS = (
     ("no such shape", "the documentation of the simulator lists each architecture's aie::mmul shapes"),
     ("'exp2'", "aie::exp2 is AIE2P's; AIE2 has getExpBf16 of lut_based_ops.h"),
     ("'tanh'", "aie::tanh is AIE2P's; AIE2 has getTanhBf16 of lut_based_ops.h"),
+    ("bfp16ebs", "block floating point (bfp16ebs8, bfp16ebs16) is AIE2P's: npu2"),
+    ("8x8_8x8T'", "products of blocks are AIE2P's: npu2"),
     ("exception handling disabled", "AIE programs have no exceptions"),
     ("cannot use 'throw'", "AIE programs have no exceptions"),
     ("'std::cout'", "AIE programs have no C++ streams"),
@@ -53,7 +55,7 @@ def explain(stderr: str, code: int, source: Path, log_file: Path) -> CompileErro
             details=[log],
         )
     for index, line in enumerate(lines):
-        if match := _DIAGNOSTIC.match(line):
+        if (match := _DIAGNOSTIC.match(line)) and not _is_a_consequence(lines[index + 1 :], match):
             return CompileError(
                 "the kernel does not compile for the host",
                 where=_place_in_kernel(lines, index, match),
@@ -72,6 +74,15 @@ def explain(stderr: str, code: int, source: Path, log_file: Path) -> CompileErro
     tail = [line for line in lines if line.strip()][-5:]
     return CompileError(
         "the kernel does not compile for the host", where=str(source), why=why, details=[*tail, log]
+    )
+
+
+def _is_a_consequence(following: Sequence[str], match: re.Match[str]) -> bool:
+    """Whether gcc names a consequence first: a function "declared void" whose parameter's type is unknown."""
+    return "declared void" in match["text"] and any(
+        (other := _DIAGNOSTIC.match(line))
+        and (other["file"], other["line"]) == (match["file"], match["line"])
+        for line in following
     )
 
 

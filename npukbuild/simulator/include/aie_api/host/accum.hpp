@@ -62,6 +62,14 @@ public:
 
     NPUK_INLINE const lanes_type &lanes() const { return lanes_; }
 
+    // Intrinsics take and give the same type here. An accumulator register has 1024 bits, on AIE2P 2048.
+    using native_type = accum;
+    NPUK_INLINE const accum &to_native() const
+        requires(Elems * detail::accum_bits_v<Tag> <= (npuk::arch == 20 ? 1024 : 2048))
+    {
+        return *this;
+    }
+
     template <class T>
         requires(is_floating_point() && detail::is_floating_point_v<T> && Elems <= 32)
     NPUK_INLINE operator vector<T, Elems>() const {

@@ -151,9 +151,14 @@ public:
     using vector_type = typename base::vector_type;
 
     NPUK_INLINE block_vector_output_buffer_stream(T *ptr) : base(reinterpret_cast<unsigned char *>(ptr)) {}
-    NPUK_INLINE void push(const vector_type &v) {
+    NPUK_INLINE void push(const vector_type &v) { push_seek(v, 0); }
+    NPUK_INLINE void push_seek(const vector_type &v, int inc) {
         v.to_memory(base::at_);
-        base::seek(1);
+        base::seek(1 + inc);
+    }
+    NPUK_INLINE void push_seek_byte(const vector_type &v, int inc) {
+        push(v);
+        base::seek_byte(inc);
     }
     NPUK_INLINE block_vector_output_buffer_stream &operator<<(const vector_type &v) {
         push(v);
@@ -161,10 +166,26 @@ public:
     }
 };
 
+// The same, with the promise that nothing else reaches the memory.
 template <BlockType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-using block_vector_restrict_input_buffer_stream = block_vector_input_buffer_stream<T, Elems, Resource>;
+class block_vector_restrict_input_buffer_stream : public block_vector_input_buffer_stream<T, Elems, Resource> {
+public:
+    using block_vector_input_buffer_stream<T, Elems, Resource>::block_vector_input_buffer_stream;
+};
 template <BlockType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-using block_vector_restrict_output_buffer_stream = block_vector_output_buffer_stream<T, Elems, Resource>;
+class block_vector_restrict_output_buffer_stream : public block_vector_output_buffer_stream<T, Elems, Resource> {
+public:
+    using block_vector_output_buffer_stream<T, Elems, Resource>::block_vector_output_buffer_stream;
+};
+
+#define NPUK_OLD_NAME(name)                                                                                   \
+    template <BlockType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>                  \
+    using bfp_vector_##name [[deprecated("Use block_vector_" #name "<T, Elems, Resource> instead")]] = block_vector_##name<T, Elems, Resource>;
+NPUK_OLD_NAME(input_buffer_stream)
+NPUK_OLD_NAME(output_buffer_stream)
+NPUK_OLD_NAME(restrict_input_buffer_stream)
+NPUK_OLD_NAME(restrict_output_buffer_stream)
+#undef NPUK_OLD_NAME
 
 namespace detail {
 template <class A, class B, class Tag>

@@ -100,6 +100,14 @@ public:
                  detail::is_integral_v<T> && detail::is_integral_v<T2>)
     NPUK_INLINE explicit vector(const vector<T2, Elems2> &v) : vector(v.template cast_to<T>()) {}
 
+    // Intrinsics take and give the same type here.
+    using native_type = vector;
+    NPUK_INLINE const vector &to_native() const
+        requires(Elems * detail::type_bits_v<T> <= 1024)
+    {
+        return *this;
+    }
+
     // The bits of memory as this register holds them: 4-bit elements share bytes.
     static NPUK_INLINE vector from_memory(const void *p) {
         if constexpr (type_bits() == 4) {
