@@ -91,12 +91,17 @@ def longest_span(
     if head:
         streams -= min(head, BUFFERS * step_us, pace.stream_us - pace.b_us)
         reads -= max(0.0, min(head, 2 * BUFFERS * read_us, traffic.reads_us - traffic.late_us))
-    return max(
+    longest = max(
         _span("compute", pace.compute_us, shared, compute),
         _span("streams", pace.stream_us, streams_wait, streams),
         _span("DDR", traffic.reads_us, reads_wait, reads),
+    )
+    # What the last round of tasks asks for goes on when the sequence has come to its end.
+    last_round = (longest.busy + longest.stall) * work.round_tasks / work.tasks
+    return max(
+        longest,
         _span("DDR", traffic.writes_us, 0.0, start + pace.compute_us / work.blocks + out),
-        _span("sequence", pace.sequence_us, 0.0, ready + after),
+        _span("sequence", pace.sequence_us, 0.0, last_round + longest.idle - issue),
     )
 
 
