@@ -126,7 +126,15 @@ class ArrayState:
             limits = self.target.limits(self.target.kind(tile.row))
             count = limits.s2mm if direction == "S2MM" else limits.mm2s
             if not 0 <= index < count:
-                raise fault(f"{tile} has no DMA channel {direction} {index}", why=f"it has {count}")
+                loc = next(
+                    (one.loc for one in self.design.channels if (one.tile, one.index) == (tile, index)), None
+                )
+                raise fault(
+                    f"{tile} has no DMA channel {direction} {index}",
+                    loc=loc,
+                    why=f"a {self.target.kind(tile.row)} tile has {count}, numbered from 0",
+                    hint=f"use one of {direction} 0..{count - 1}",
+                )
             channel = DmaChannel(tile, direction, index, self.agenda, self.timing, self.findings)
             if tile.row == 0:
                 port = self._ddr_ports.get(tile)
@@ -188,6 +196,7 @@ class ArrayState:
             f"the simulator does not support streams at port {port.bundle}",
             where=str(flow.loc) if flow.loc else None,
             why=f"tile {port.tile}, {port.bundle} {port.index}; supported are DMA, Core and TileControl",
+            hint="connect a DMA channel or a core's stream port",
         )
 
     def control_out(self, tile: TileId, loc: Location | None) -> ControlOut:

@@ -75,6 +75,8 @@ class ControlOut(_Port):
             raise fault(
                 f"{self.name} answers with packet id {ident}, and no stream leaves it for that",
                 loc=self.loc,
+                why="streams leave it for the ids "
+                + (", ".join(sorted(str(stream.packet) for stream in self.streams)) or "none"),
                 hint="add an aie.packet_flow with this id from the tile's TileControl port",
             )
         self.answers.append((ident, data))
@@ -126,6 +128,7 @@ class ControlIn(_Port):
                 f"a control packet for {self.tile} is cut",
                 loc=self.loc,
                 why=f"its packet ends with {len(self.pending) // _WORD} words of it",
+                hint="send the whole of it in one packet: the header word, then one to four words of data",
             )
         self._owner = stream
 
@@ -157,7 +160,10 @@ class ControlIn(_Port):
             )
         if operation not in (_WRITE, _READ):
             raise fault(
-                f"{where} has operation {operation}", loc=self.loc, why="known are 0 write and 1 read"
+                f"{where} has operation {operation}",
+                loc=self.loc,
+                why="known are 0 write and 1 read",
+                hint="correct bits 23..22 of the packet's first word",
             )
         try:
             if operation == _WRITE:
@@ -171,4 +177,4 @@ class ControlIn(_Port):
                 out = self.array.control_out(self.tile, self.loc)
                 out.answer(word >> 24 & 0x1F, np.array(found, "<u4").tobytes())
         except DesignError as error:
-            raise fault(f"{where}: {error.what}", loc=self.loc, why=error.why) from None
+            raise fault(f"{where}: {error.what}", loc=self.loc, why=error.why, hint=error.hint) from None

@@ -166,6 +166,12 @@ class Hang:
     def _lock(self, lock: LockState, count: int, waiter: Any) -> Any:
         givers = self._givers(lock)
         most = self._most(lock)
+        self.lines += self._holders(lock)
+        if count > lock.maximum:
+            self.lines.append(f"{lock.name} can never reach {count}: a lock holds at most {lock.maximum}")
+            self.cause = f"lock {lock.name} is asked for {count}, more than it can hold"
+            self.hint = "acquire fewer at once"
+            return None
         if most is not None and count > most:
             self.lines.append(f"{lock.name} can never reach {count}: its fifo has {most} objects")
             self.cause = f"{count} objects are asked for and the fifo has {most}"
@@ -197,6 +203,16 @@ class Hang:
             if any(lock is other for task in tasks for other, _ in task.first.releases):
                 found.append(channel)
         return found
+
+    def _holders(self, lock: LockState) -> list[str]:
+        """Say which cores hold objects that would be given back through a lock."""
+        return [
+            f"core {context.core.tile} holds {state.held} of the {state.depth} objects of {state.end.fifo} "
+            f"({state.end.port})"
+            for context in self.array.contexts.values()
+            for state in context.ends.values()
+            if state.give is lock and state.held
+        ]
 
     def _most(self, lock: LockState) -> int | None:
         """The most a fifo lock can hold: one credit per object of its end."""
@@ -278,7 +294,10 @@ def _fifo(thing: Any) -> str:
 
 
 def _need(lock: LockState, count: int, equal: bool) -> str:
-    return f"lock {lock.name} {'==' if equal else '>='} {count} (it is {lock.value})"
+    fifo = lock.lock.fifo
+    kind = "free" if "_prod_lock_" in lock.name else "full"
+    means = f", {kind} objects of {fifo}" if fifo else ""
+    return f"lock {lock.name} {'==' if equal else '>='} {count} (it is {lock.value}{means})"
 
 
 def _task_elements(task: Any) -> int:

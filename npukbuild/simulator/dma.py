@@ -205,7 +205,7 @@ class DmaChannel:
             if stream.packet == self.packet_id:
                 stream.pump()
                 return
-        raise no_route(self.name, self.packet_id, bd.descriptor.loc)
+        raise no_route(self.name, self.packet_id, self.streams, bd.descriptor.loc or self.loc)
 
     def _header_from_data(self, bd: Bd) -> None:
         """Take the first word for the packet header, as a packet-switched port does with plain data.

@@ -226,6 +226,7 @@ class KernelLibrary:
                 "a core function takes too many arguments for the simulator",
                 why=f"{len(integers)} pointers and integers and {len(floats)} floats; "
                 f"at most {_MOST_INTEGERS} and {_MOST_FLOATS}",
+                hint="pass some of them in a buffer",
             )
         call = self._library["npuk_call_wide"]
         call.argtypes = [ctypes.c_void_p] * 5

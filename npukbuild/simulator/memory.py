@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npukbuild.ir.design import ELEMENT_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -118,6 +120,17 @@ class BufferMemory:
     def guards_intact(self) -> bool:
         """Say whether all guard bytes, near and far, still hold their pattern."""
         return bytes(self._low) == _FAR_PATTERN and bytes(self._high) == _FAR_PATTERN
+
+    def spilled(self) -> tuple[int, int]:
+        """Return how far guard bytes were overwritten: bytes before the buffer, bytes behind it."""
+        pattern = np.frombuffer(_FAR_PATTERN, np.uint8)
+        low = np.flatnonzero(np.frombuffer(self._low, np.uint8) != pattern)
+        high = np.flatnonzero(np.frombuffer(self._high, np.uint8) != pattern)
+        return GUARD_FAR - int(low[0]) if len(low) else 0, int(high[-1]) + 1 if len(high) else 0
+
+    def unwritten(self) -> int:
+        """Return how many elements hold a word that nobody wrote."""
+        return len(poison_words(self.data)) * 4 // ELEMENT_BYTES[self.type.element]
 
     def repair_guards(self) -> None:
         """Write the guard pattern again, after a fault was reported."""

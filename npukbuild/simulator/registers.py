@@ -70,7 +70,10 @@ def read(array: ArrayState, tile: TileId, address: int, loc: Location | None) ->
             if 0 <= place <= memory.type.bytes - 4:
                 if has_poison(memory.data[place : place + 4]):
                     raise fault(
-                        f"{memory.name}[byte {place}] of {tile} is read, which was never written", loc=loc
+                        f"{memory.name}[byte {place}] of {tile} is read, which was never written",
+                        loc=loc,
+                        why="the host asks for it by a control packet",
+                        hint="read it after a core or a DMA has written it",
                     )
                 return int(memory.data[place : place + 4].view("<u4")[0])
     for lock in array.locks.values():
@@ -130,6 +133,7 @@ def _start(array: ArrayState, op: WriteRegister, direction: str, index: int) -> 
         raise DesignError(
             f"a task queue of {op.tile} is given descriptor {ident}, which the design does not configure",
             where=str(op.loc) if op.loc else None,
+            why=f"no DMA program of {op.tile} has a descriptor with this id",
             hint="use dma_memcpy_nd or dma_configure_task to describe the transfer",
         )
     channel = array.channel(op.tile, direction, index)  # type: ignore[arg-type]

@@ -306,6 +306,7 @@ class Simulator:
             raise fault(
                 f"a core function on core {context.core.tile} uses a cascade that is not connected",
                 loc=context.core.loc,
+                why="its put_mcd or get_scd has no other end in the design",
                 hint="add aie.cascade_flow between the two cores",
             )
 
@@ -334,6 +335,7 @@ def _choose(design: Design, name: str | None) -> Any:
         raise fault(
             f"the design has no runtime sequence {name}",
             why=f"it has {', '.join(design.sequences) or 'none'}",
+            hint="choose one of them (--sequence NAME)",
         )
     if len(design.sequences) != 1:
         raise fault(

@@ -16,6 +16,8 @@ from npukbuild.simulator.descriptors import contiguous
 from npukbuild.simulator.faults import fault
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from npukbuild.ir.design import Flow
     from npukbuild.simulator.agenda import Agenda
     from npukbuild.simulator.timing import EventTiming
@@ -283,11 +285,16 @@ def _pair(target: Any, origin: Any, target_plain: bool, origin_plain: bool) -> t
     return target.view(origin.dtype).reshape(origin.shape), origin
 
 
-def no_route(channel: str, packet: int | None, loc: Any) -> Exception:
+def no_route(channel: str, packet: int | None, streams: Sequence[Stream], loc: Any) -> Exception:
     """Return the fault of data that no stream carries away."""
     which = "without a packet header" if packet is None else f"with packet id {packet}"
     return fault(
         f"{channel} sends data {which}, and no stream leaves it for them",
         loc=loc,
+        why="its streams: "
+        + (
+            ", ".join("all data" if one.packet is None else f"packet id {one.packet}" for one in streams)
+            or "none"
+        ),
         hint="add the aie.flow or aie.packet_flow, or correct the packet id",
     )

@@ -68,6 +68,7 @@ def window(
             f"a core accesses memory outside buffer {ref.memory.name} of {ref.memory.buffer.tile}",
             loc=loc,
             why=f"element {last} of {len(base)}",
+            hint="check offset, sizes and strides against the buffer's shape",
         )
     view = np.lib.stride_tricks.as_strided(base[first:], shape, [step * dtype.itemsize for step in steps])
     if not writes and not ref.memory.clean:
@@ -91,6 +92,7 @@ def _check_written(ref: Ref, view: Any, loc: Location | None) -> None:
         raise fault(
             f"a core reads {ref.memory.name}[{element}] of {ref.memory.buffer.tile}, which was never written",
             loc=loc,
+            why=f"{len(found)} of the {view.size} elements that it reads hold nothing yet",
             hint="give the buffer an initial value, or write it before it is read",
         )
 

@@ -356,6 +356,7 @@ def _kind(function: Function, kind: Array | str) -> str:
         f"core function {function.name} has an argument or result of type {kind}",
         loc=function.loc,
         why=f"known: memref, f32, {', '.join(_INTEGERS)}",
+        hint="pass it through a memref, or as one of these",
     )
 
 
@@ -365,14 +366,19 @@ def overrun(function: Function, refs: Sequence[Ref], loc: Location | None) -> Si
         memory = ref.memory
         if memory.guards_intact():
             continue
-        after = bytes(memory.after) != GUARD_PATTERN
+        before, after = memory.spilled()
         memory.repair_guards()
         return fault(
             f"core function {function.name} writes {'past the end' if after else 'before the start'} of "
             "its block",
             loc=loc,
-            why=f"the guard bytes {'behind' if after else 'before'} {memory.name} ({memory.type}, "
-            f"{memory.type.bytes} bytes) were overwritten",
+            why=f"it wrote up to {after or before} bytes {'behind' if after else 'before'} {memory.name} "
+            f"({memory.type}, {memory.type.bytes} bytes) or more; what lies there on the array is lost",
             hint="compare the sizes compiled into the kernel with the block's type in the design",
         )
-    return fault(f"core function {function.name} writes outside its blocks", loc=loc)
+    return fault(
+        f"core function {function.name} writes outside its blocks",
+        loc=loc,
+        why="guard bytes around one of them were overwritten",
+        hint="compare the sizes compiled into the kernel with the blocks' types in the design",
+    )

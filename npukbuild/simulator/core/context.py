@@ -105,6 +105,7 @@ class CoreContext:
             f"core {self.core.tile} uses a value from outside that is no buffer, lock or constant",
             where=str(self.core.loc or ""),
             why=f"it comes from {getattr(owner, 'name', 'a block argument')}",
+            hint="compute it inside the core",
         )
 
     def buffer(self, name: str) -> Ref:
@@ -143,7 +144,12 @@ class CoreContext:
         """
         function = self.array.design.functions.get(name)
         if function is None:
-            raise DesignError(f"function {name} is not declared", where=str(out.loc(op) or ""))
+            raise DesignError(
+                f"function {name} is not declared",
+                where=str(out.loc(op) or ""),
+                why=f"core {self.core.tile} calls it",
+                hint=f"add func.func private @{name}(...) to the device",
+            )
         record = self.record if self.array.tracing else None
         call = self.calls.bind(function, self.array.cost, record, out.loc(op))
         target = out.constant(call, "call")
@@ -194,7 +200,12 @@ class CoreContext:
 
     def _port(self, port: Any, out: Emitter, op: Operation, why: str) -> Any:
         if port is None:
-            raise DesignError(f"{op.name} has no other end", where=str(out.loc(op) or ""), why=why)
+            raise DesignError(
+                f"{op.name} has no other end",
+                where=str(out.loc(op) or ""),
+                why=why,
+                hint="add the aie.cascade_flow or aie.flow that connects it",
+            )
         return port
 
 
@@ -220,7 +231,12 @@ def _find_global(op: Operation, name: str, core: Core) -> Buffer:
                     )
                     return Buffer(f"{name} of {core.tile}", core.tile, array_of(kind), None, data)
         scope = scope.parent_op()
-    raise DesignError(f"memref.get_global of {name}, which is not defined", where=str(core.loc or ""))
+    raise DesignError(
+        f"memref.get_global of {name}, which is not defined",
+        where=str(core.loc or ""),
+        why=f"core {core.tile} uses it, and neither its device nor the module has such a memref.global",
+        hint=f"add memref.global @{name}",
+    )
 
 
 def _dense_bytes(value: Any) -> bytes | None:

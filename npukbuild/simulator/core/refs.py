@@ -111,6 +111,7 @@ class Ref:
                 f"a core accesses memory outside buffer {_place(self)}",
                 loc=loc,
                 why=f"element {offset} of {len(self._view)}",
+                hint="check the offset and strides that its view was made with",
             )
         return offset
 
@@ -151,6 +152,7 @@ class Ref:
                 f"a core reads {self.memory.name}[{place}] of {self.memory.buffer.tile}, which was "
                 "never written",
                 loc=loc,
+                why=f"{self.memory.unwritten()} of its {self.memory.type.elements} elements hold nothing yet",
                 hint="give the buffer an initial value, or write it before it is read",
             )
 
@@ -166,6 +168,7 @@ class Ref:
                     loc=loc,
                     why=f"offsets {list(offsets)}, sizes {list(sizes)}, strides {list(strides)} in "
                     f"{'x'.join(map(str, self.shape))}",
+                    hint="each offset + (size - 1) * stride must stay below the size of its dimension",
                 )
         keep = [place for place in range(len(sizes)) if place not in drop]
         shape = tuple(sizes[place] for place in keep)
@@ -187,6 +190,7 @@ class Ref:
                 f"a cast of {self.memory.name} reaches outside it",
                 loc=loc,
                 why=f"its last element is {reach}, the buffer has {self.memory.type.bytes} bytes",
+                hint="check offset, sizes and strides against the buffer's size",
             )
         return Ref(self.memory, element, shape, strides, offset, self)
 
@@ -285,7 +289,7 @@ def not_held(ref: Ref, loc: Location | None) -> Exception:
         f"a core uses {thing} without holding its lock",
         loc=loc,
         why="it was released before, or never acquired; the DMA may be filling or emptying it",
-        hint="move the release behind the last use",
+        hint="acquire it before the first use, and release it behind the last one",
     )
 
 

@@ -34,6 +34,9 @@ def _end(out: Emitter, op: Any) -> FifoEnd:
         raise DesignError(
             f"core {out.core.tile} uses fifo {op.fifo} ({op.port}), which does not end there",
             where=str(out.loc(op) or ""),
+            why="its ends there: "
+            + (", ".join(f"{fifo} ({port})" for fifo, port in out.core.fifo_ends) or "none"),
+            hint="name one of these, or put the core into the fifo's producer or consumers",
         )
     return end
 
