@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 WAITING = "waiting"
 """Detail of an interval in which a core stood still."""
 
+INLINE = "code in the design"
+"""Name of an interval in which a core executed operations of its body, and no core function."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from npukbuild.simulator.core.context import Request
 from npukbuild.simulator.faults import fault
-from npukbuild.simulator.recording import WAITING
+from npukbuild.simulator.recording import INLINE, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,7 @@ class CoreRunner:
             if self.recorder.tracing:
                 self._record_wait()
             self.waiting = None
+        known = len(self.recorder.intervals)
         try:
             request = next(self.program)
         except StopIteration:
@@ -61,6 +62,8 @@ class CoreRunner:
             ) from None
         if isinstance(request, float):
             self.busy_cycles += request
+            if self.recorder.tracing:
+                self._record_inline(request, known)
             self.agenda.later(request, self.step)
         elif isinstance(request, Request):
             self.waiting = request
@@ -77,3 +80,8 @@ class CoreRunner:
         assert self.waiting is not None
         start = max(self.since, self.recorder.origin)
         self.recorder.add(self.name, f"wait: {self.waiting.text}", start, self.agenda.now - start, WAITING)
+
+    def _record_inline(self, cycles: float, known: int) -> None:
+        """Note what the core did since it last waited, unless that were core functions."""
+        if all(one.track != self.name for one in self.recorder.intervals[known:]):
+            self.recorder.add(self.name, INLINE, self.agenda.now, cycles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from npukbuild.simulator.recording import INLINE
 from npukbuild.simulator.timeline.array_map import array_svg, shared_fifos
 from npukbuild.simulator.timeline.tracks import COLOURS, colours_of, functions_of, tracks_svg
 
@@ -91,7 +92,8 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         (
             "<h2>The array</h2><p>Data enter from host memory (DDR) at the bottom through shim tiles, are "
             "staged in "
-            "memtiles (L2) and arrive in the cores' own memory (L1), where the named C++ functions run. A "
+            "memtiles (L2) and arrive in the cores' own memory (L1), where the named C++ functions or the "
+            "design's own code run. A "
             "thicker line is "
             "a busier stream; the bar below a core is the share of time it computes. Point at anything for "
             "details.</p>"
@@ -113,10 +115,7 @@ def timeline_html(design: Design, result: RunResult, *, title: str | None = None
         ),
         _KEY,
         f"<div class='scroll'>{tracks_svg(design, result)}</div>",
-        (
-            "<h2>Core functions</h2><p>Cycles are the model's estimate of the compiled function, not a "
-            "measurement.</p>"
-        ),
+        "<h2>Core functions</h2>",
         _functions(result),
         "<h2>Account</h2><p>What the design uses of what each tile has.</p>",
         *_each(configurations, lambda one: _account(take_account(one))),
@@ -141,7 +140,7 @@ def _head(name: str, device: str) -> str:
 
 
 def _cards(result: RunResult) -> str:
-    first = "none" if result.first_output_us is None else f"{result.first_output_us:.1f} us"
+    first = "none" if result.first_output_us is None else f"{result.first_output_us:,.1f} us"
     busy = max(result.cores.values(), default=0.0)
     cards = (
         (f"{result.microseconds:,.1f} us", "one call, launch included"),
@@ -170,7 +169,9 @@ def _streams(design: Design, result: RunResult) -> str:
         (escape(fifo), f"core {source}", f"core {end}", "shared memory of neighbours, no stream")
         for source, end, fifo in shared_fifos(design)
     )
-    return _table(("fifo", "from", "to", "busy"), rows)
+    heads = ("fifo", "from", "to", "busy")
+    first = 0 if any(row[0] for row in rows) else 1  # a lowered design has no fifos
+    return _table(heads[first:], [row[first:] for row in rows])
 
 
 def _functions(result: RunResult) -> str:
@@ -184,7 +185,14 @@ def _functions(result: RunResult) -> str:
         )
         for name, calls, cycles in functions_of(result)
     ]
-    return _table(("function", "calls", "cycles per call", "time per call"), rows)
+    if not rows:
+        return (
+            "<p>No C++ function is called: the cores execute the operations that stand in the design itself "
+            f"(<b>{INLINE}</b> in the timeline).</p>"
+        )
+    return "<p>Cycles are the model's estimate of the compiled function, not a measurement.</p>" + _table(
+        ("function", "calls", "cycles per call", "time per call"), rows
+    )
 
 
 def _account(account: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from npukbuild.simulator.recording import WAITING
+from npukbuild.simulator.recording import INLINE, WAITING
 from npukbuild.simulator.trace import GROUPS, group_of, tracks_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def functions_of(result: RunResult) -> list[tuple[str, int, float]]:
     """Return the core functions of a run: name, number of calls, cycles per call."""
     found: dict[str, list[float]] = {}
     for interval in result.intervals:
-        if group_of(interval.track) == "cores" and interval.detail != WAITING:
+        if group_of(interval.track) == "cores" and interval.detail != WAITING and interval.name != INLINE:
             found.setdefault(interval.name, []).append(interval.cycles)
     return [(name, len(cycles), sum(cycles) / len(cycles)) for name, cycles in sorted(found.items())]
 
