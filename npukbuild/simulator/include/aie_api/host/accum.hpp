@@ -50,11 +50,6 @@ public:
     NPUK_INLINE explicit accum(const vector<T, Elems> &v, int shift = 0) {
         from_vector(v, shift);
     }
-    template <ElemBaseType T>
-    NPUK_INLINE accum &operator=(const vector<T, Elems> &v) {
-        from_vector(v);
-        return *this;
-    }
     template <BlockType T>
     NPUK_INLINE explicit accum(const block_vector<T, Elems> &v, int shift = 0) {
         from_vector(v, shift);

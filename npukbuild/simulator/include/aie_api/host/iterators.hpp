@@ -18,11 +18,15 @@ public:
     using value_type = vector<std::remove_const_t<T>, Elems>;
     using difference_type = std::ptrdiff_t;
     using reference = std::conditional_t<std::is_const_v<T>, const value_type, vector_ref<T, Elems>>;
-    using pointer = void;
-
     NPUK_INLINE constexpr explicit vector_iterator_base(T *ptr) : ptr_(ptr) {}
 
     NPUK_INLINE reference operator*() const { return at(ptr_); }
+    // For reading members: a change through it would be lost, so it does not compile.
+    struct pointer {
+        const value_type held;
+        NPUK_INLINE const value_type *operator->() const { return &held; }
+    };
+    NPUK_INLINE pointer operator->() const { return {value_type::from_memory(ptr_)}; }
     NPUK_INLINE reference operator[](difference_type n) const { return at(ptr_ + n * step); }
     NPUK_INLINE Derived &operator++() { return *this += 1; }
     NPUK_INLINE Derived &operator--() { return *this -= 1; }

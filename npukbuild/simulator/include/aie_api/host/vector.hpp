@@ -253,36 +253,62 @@ private:
     lanes_type lanes_;
 };
 
-// A vector in memory, as an iterator's `*` gives it: reads load, assignments store.
+// A vector in memory, as an iterator's `*` gives it. The real one is a reference to the register type in place;
+// here it is the value found there plus the place: what is done to the result of `*` itself reaches memory, a
+// variable made of it (`auto v = *it++`) is a vector of its own.
 template <class T, unsigned Elems, aie_dm_resource Resource>
-class vector_ref {
+class vector_ref : public vector<std::remove_const_t<T>, Elems> {
 public:
     using vector_type = vector<std::remove_const_t<T>, Elems>;
     using value_type = std::remove_const_t<T>;
-    static constexpr unsigned size() { return Elems; }
-    static constexpr bool is_complex() { return false; }
 
-    NPUK_INLINE explicit vector_ref(T *ptr) : ptr_(ptr) {}
-    NPUK_INLINE operator vector_type() const { return vector_type::from_memory(ptr_); }
+    NPUK_INLINE explicit vector_ref(T *ptr) : vector_type(vector_type::from_memory(ptr)), ptr_(ptr) {}
+    vector_ref(const vector_ref &) = default;
     NPUK_INLINE vector_type value() const { return *this; }
-    NPUK_INLINE const vector_ref &operator=(const vector_type &v) const
-        requires(!std::is_const_v<T>)
-    {
-        v.to_memory(const_cast<T *>(ptr_));
+
+    NPUK_INLINE vector_ref &operator=(const vector_type &v) & {
+        vector_type::operator=(v);
         return *this;
     }
-    NPUK_INLINE const vector_ref &operator=(const vector_ref &v) const
+    NPUK_INLINE vector_ref &operator=(const vector_ref &v) & { return *this = v.value(); }
+    NPUK_INLINE const vector_ref &operator=(const vector_type &v) const &&
         requires(!std::is_const_v<T>)
     {
-        return *this = v.value();
+        v.to_memory(ptr_);
+        return *this;
     }
-    template <class T2, aie_dm_resource R2>
-    NPUK_INLINE const vector_ref &operator=(const vector_ref<T2, Elems, R2> &v) const
-        requires(!std::is_const_v<T> && std::is_same_v<value_type, std::remove_const_t<T2>>)
+    NPUK_INLINE const vector_ref &operator=(const vector_ref &v) const &&
+        requires(!std::is_const_v<T>)
     {
-        return *this = v.value();
+        v.to_memory(ptr_);
+        return *this;
     }
-    vector_ref(const vector_ref &) = default;
+
+    NPUK_INLINE auto operator[](unsigned idx) const & { return vector_type::operator[](idx); }
+    NPUK_INLINE auto operator[](unsigned idx) & { return vector_type::operator[](idx); }
+    NPUK_INLINE T &operator[](unsigned idx) && {
+        static_assert(detail::type_bits_v<value_type> >= 8, "4-bit elements in memory have no address: make a variable of the vector first");
+        return ptr_[idx];
+    }
+    NPUK_INLINE void set(value_type v, unsigned idx) & { vector_type::set(v, idx); }
+    NPUK_INLINE void set(value_type v, unsigned idx) && {
+        vector_type::set(v, idx);
+        this->to_memory(ptr_);
+    }
+    template <class... A>
+    NPUK_INLINE vector_type &insert(A &&...a) & {
+        return vector_type::insert(a...);
+    }
+    template <class... A>
+    NPUK_INLINE vector_type &insert(A &&...a) && {
+        vector_type::insert(a...).to_memory(ptr_);
+        return *this;
+    }
+    NPUK_INLINE vector_type &push(value_type v) & { return vector_type::push(v); }
+    NPUK_INLINE vector_type &push(value_type v) && {
+        vector_type::push(v).to_memory(ptr_);
+        return *this;
+    }
 
 private:
     T *ptr_;
