@@ -106,13 +106,6 @@ class Ref:
                     f"{'x'.join(map(str, self.shape))}",
                 )
             offset += index * stride
-        if not 0 <= offset < len(self._view):
-            raise fault(
-                f"a core accesses memory outside buffer {_place(self)}",
-                loc=loc,
-                why=f"element {offset} of {len(self._view)}",
-                hint="check the offset and strides that its view was made with",
-            )
         return offset
 
     def load(self, indices: tuple[int, ...], loc: Location | None) -> Any:
@@ -162,7 +155,8 @@ class Ref:
         """Return ``memref.subview``; dimensions in ``drop`` do not appear in the result."""
         start = self.offset + sum(o * s for o, s in zip(offsets, self.strides, strict=True))
         for offset, size, step, extent in zip(offsets, sizes, strides, self.shape, strict=True):
-            if offset < 0 or offset + (size - 1) * step >= extent:
+            last = offset + (size - 1) * step
+            if not (0 <= offset < extent and 0 <= last < extent):
                 raise fault(
                     f"a subview of {self.memory.name} lies outside it",
                     loc=loc,
@@ -184,12 +178,15 @@ class Ref:
         loc: Location | None,
     ) -> Ref:
         """Return another shape on the same bytes; ``offset`` counts from the buffer's start."""
-        reach = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if offset < 0 or (reach + 1) * _WIDTH[element] > self.memory.type.bytes:
+        reach = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+        first = offset + sum(step for step in reach if step < 0)
+        last = offset + sum(step for step in reach if step > 0)
+        if first < 0 or (last + 1) * _WIDTH[element] > self.memory.type.bytes:
             raise fault(
                 f"a cast of {self.memory.name} reaches outside it",
                 loc=loc,
-                why=f"its last element is {reach}, the buffer has {self.memory.type.bytes} bytes",
+                why=f"it names elements {first}..{last} of {element}, the buffer has "
+                f"{self.memory.type.bytes} bytes",
                 hint="check offset, sizes and strides against the buffer's size",
             )
         return Ref(self.memory, element, shape, strides, offset, self)
