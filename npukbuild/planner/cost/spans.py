@@ -83,8 +83,10 @@ def longest_span(
     steps, between = work.blocks * work.steps, work.blocks - 1
     step_us, read_us = pace.stream_us / steps, traffic.reads_us / steps
     shared = _contention(timing, traffic, work, pace)
+    if work.a_passes != work.b_passes:
+        shared += _bursts(timing.ddr.port_bytes / cycle_us, traffic, work, pace)
     # A single buffer of C leaves L1 within the pause after its block, the last one's too.
-    compute = start + (after if shape.c_double else traffic.drain_us)
+    leaves = out if shape.c_double else 0.0
     streams_wait = shared + between * _unbridged(pace, pace.call_us, step_us, BUFFERS)
     reads_wait = shared + between * _unbridged(pace, pace.call_us + step_us, read_us, 2 * BUFFERS)
     streams, reads = issue + traffic.first_us + last, issue + longer_in + last
@@ -92,16 +94,19 @@ def longest_span(
         streams -= min(head, BUFFERS * step_us, pace.stream_us - pace.b_us)
         reads -= max(0.0, min(head, 2 * BUFFERS * read_us, traffic.reads_us - traffic.late_us))
     longest = max(
-        _span("compute", pace.compute_us, shared, compute),
+        _span("compute", pace.compute_us, shared, start + leaves + traffic.drain_us),
         _span("streams", pace.stream_us, streams_wait, streams),
         _span("DDR", traffic.reads_us, reads_wait, reads),
     )
-    # What the last round of tasks asks for goes on when the sequence has come to its end.
-    last_round = (longest.busy + longest.stall) * work.round_tasks / work.tasks
+    idle = ready + after
+    if work.tasks > work.round_tasks:
+        # What the last round of tasks asks for goes on when the sequence has come to its end.
+        last_round = (longest.busy + longest.stall) * work.round_tasks / work.tasks
+        idle = last_round + longest.idle - issue
     return max(
         longest,
-        _span("DDR", traffic.writes_us, 0.0, start + pace.compute_us / work.blocks + out),
-        _span("sequence", pace.sequence_us, 0.0, last_round + longest.idle - issue),
+        _span("DDR", traffic.writes_us, 0.0, start + pace.compute_us / work.blocks + leaves),
+        _span("sequence", pace.sequence_us, 0.0, idle),
     )
 
 
@@ -148,6 +153,29 @@ def _contention(timing: GemmTiming, traffic: Traffic, work: Work, pace: Pace) ->
         return 0.0
     share = (work.blocks - 1) / work.blocks
     return (wanted_gbs / timing.ddr.total_gbs - 1.0) * traffic.writes_us * share
+
+
+def _bursts(port: float, traffic: Traffic, work: Work, pace: Pace) -> float:
+    """Microseconds lost while the next block of the operand that stays in L1 is read, of all but the first.
+
+    It comes as fast as it can, long before it is needed, and takes up to half of the shim's port from the
+    operand that is needed at every step.
+
+    Args:
+        port: Bytes per microsecond of a shim's port.
+        traffic: What is read; not both operands stay.
+        work: How often each operand is taken.
+        pace: How fast the rest goes.
+    """
+    stays, other, passes = traffic.a, traffic.b, work.a_passes
+    if work.b_passes < work.a_passes:
+        stays, other, passes = traffic.b, traffic.a, work.b_passes
+    wanted = other.size / max(pace.compute_us, pace.stream_us, traffic.reads_us)
+    granted = min(other.pace, max(port / 2.0, port - stays.pace))
+    if wanted <= granted:
+        return 0.0
+    lasts = stays.size / min(stays.pace, port - granted)
+    return lasts * (passes - 1) / passes * (1.0 - granted / wanted)
 
 
 def _unbridged(pace: Pace, held_us: float, step_us: float, buffers: int) -> float:

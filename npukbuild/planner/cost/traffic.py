@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from npukbuild.targets.timing import GemmTiming
 
 
+class Load(NamedTuple):
+    """One matrix on the shim that carries most of it: bytes in all, and bytes per microsecond if alone."""
+
+    size: float
+    pace: float
+
+
 class Traffic(NamedTuple):
     """DDR side of a call, in microseconds of the busiest shim unless said otherwise.
 
@@ -25,6 +32,8 @@ class Traffic(NamedTuple):
         first_us: The first pieces of A and B.
         first_b_us: The first piece of B in a column that carries nothing else.
         drain_us: The blocks of C of one round.
+        a: What a shim reads of A.
+        b: What it reads of B.
     """
 
     read_bytes: float
@@ -36,6 +45,8 @@ class Traffic(NamedTuple):
     first_us: float
     first_b_us: float
     drain_us: float
+    a: Load
+    b: Load
 
     @property
     def bytes_total(self) -> float:
@@ -85,6 +96,8 @@ def traffic_of(timing: GemmTiming, shape: GemmShape, clock: float, work: Work) -
         first_us=read_us(first_a, first_b),
         first_b_us=first_b * b_us,
         drain_us=writes_us / work.blocks,
+        a=Load(bytes_a * part_a, part_a / a_us),
+        b=Load(bytes_b * part_b, part_b / b_us),
     )
 
 
