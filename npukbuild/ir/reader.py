@@ -27,6 +27,7 @@ from npukbuild.ir.dialects import (
     standard,
     task_ops,
     trace_ops,
+    vector_ops,
 )
 from npukbuild.ir.dialects.base import DesignOp, location_of
 
@@ -143,7 +144,7 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
         ("cf", lambda: _import("cf", "Cf")),
         ("math", lambda: _import("math", "Math")),
         ("affine", lambda: _import("affine", "Affine")),
-        ("vector", lambda: _import("vector", "Vector")),
+        ("vector", vector_ops.vector_dialect),
         ("dlti", lambda: _import("dlti", "DLTI")),
     )
 

@@ -15,6 +15,7 @@ from xdsl.irdl import irdl_op_definition
 
 from npukbuild.ir.dialects.aie_ops import dense_value
 from npukbuild.ir.dialects.base import DesignOp, attributes_of, comma, integer, word
+from npukbuild.ir.dialects.vector_ops import arith_operations
 
 if TYPE_CHECKING:
     from xdsl.parser import Parser
@@ -69,28 +70,6 @@ class CopyOp(memref.CopyOp):
         second = parser.parse_type()
         operands = parser.resolve_operands([source, target], [first, second], parser.pos)
         return cls.create(operands=operands, attributes=attributes)
-
-
-class CmpiOp(arith.CmpiOp):
-    """``arith.cmpi "slt", %a, %b : i32``: the predicate quoted or bare."""
-
-    name = "arith.cmpi"
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Any:
-        """Parse both spellings of the predicate."""
-        predicate = word(parser)
-        comma(parser)
-        first = parser.parse_unresolved_operand()
-        comma(parser)
-        second = parser.parse_unresolved_operand()
-        attributes = dict(parser.parse_optional_attr_dict())
-        parser.parse_punctuation(":")
-        kind = parser.parse_type()
-        left, right = parser.resolve_operands([first, second], [kind, kind], parser.pos)
-        made = cls(left, right, predicate)
-        made.attributes.update(attributes)
-        return made
 
 
 class WhileOp(scf.WhileOp):
@@ -239,8 +218,8 @@ def replaced(dialect: Dialect, *operations: type[Any]) -> Dialect:
 
 
 def arith_dialect() -> Dialect:
-    """Return ``arith`` with quoted comparison predicates."""
-    return replaced(arith.Arith, CmpiOp)
+    """Return ``arith`` with quoted comparison predicates, and comparisons and casts of vectors."""
+    return replaced(arith.Arith, *arith_operations())
 
 
 def memref_dialect() -> Dialect:

@@ -133,6 +133,10 @@ _READ = {
     "aie.trace.config": {"sym_name"},
     "aie.trace.host_config": set(),
     "aie.trace.start_config": {"trace_config"},
+    "vector.arith": {"of", "predicate"},
+    "vector.contract": {"indexing_maps", "iterator_types", "kind"},
+    "vector.shape_cast": set(),
+    "vector.transpose": {"permutation"},
     "index.cmp": {"predicate"},
     "index.constant": {"value"},
 }

@@ -163,6 +163,11 @@ class CoreContext:
             out.emit(f"{out.constant(self.record, 'rec')}.offset = t")
         return text if op.results else f"t += {text}"
 
+    def products_per_cycle(self, element: str) -> float:
+        """Return the multiply-accumulates per cycle of generated code on elements of this type."""
+        issue = self.array.target.timing["gemm"]["kernel"]["peano"]["issue"]
+        return float(issue.get({"f32": "bf16", "i32": "i16"}.get(element, element), 1.0))
+
     def scratch(self, out: Emitter, kind: Attribute) -> str:
         """Return a reference to stack memory (``memref.alloca``)."""
         from npukbuild.simulator.core.types import array_of

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
-from npukbuild.simulator.core import affine_ops, memrefs, scalar_ops, sync
+from npukbuild.simulator.core import affine_ops, memrefs, scalar_ops, sync, vectors
 from npukbuild.simulator.core.functions import callee_of, counted, find_function, synchronises
 from npukbuild.simulator.core.scalars import HELPERS
 from npukbuild.simulator.core.types import attribute
@@ -136,7 +136,8 @@ class Emitter:
         done = (
             writer(op, name)
             if writer is not None
-            else scalar_ops.write(self, op, dialect, name)
+            else vectors.write(self, op, dialect, name)
+            or scalar_ops.write(self, op, dialect, name)
             or memrefs.write(self, op, dialect, name)
             or sync.write(self, op, dialect, name)
         )
