@@ -82,7 +82,7 @@ def longest_span(
     last = pace.call_us + pace.finish_us + after
     steps, between = work.blocks * work.steps, work.blocks - 1
     step_us, read_us = pace.stream_us / steps, traffic.reads_us / steps
-    shared = _contention(timing, traffic, work, pace)
+    shared = beside = _contention(timing, traffic, work, pace)
     if work.a_passes != work.b_passes:
         shared += _bursts(timing.ddr.port_bytes / cycle_us, traffic, work, pace)
     # A single buffer of C leaves L1 within the pause after its block, the last one's too.
@@ -105,7 +105,7 @@ def longest_span(
         idle = last_round + longest.idle - issue
     return max(
         longest,
-        _span("DDR", traffic.writes_us, 0.0, start + pace.compute_us / work.blocks + leaves),
+        _span("DDR", traffic.writes_us, beside, start + pace.compute_us / work.blocks + leaves),
         _span("sequence", pace.sequence_us, 0.0, idle),
     )
 
