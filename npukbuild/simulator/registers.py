@@ -95,9 +95,13 @@ def _set_lock(array: ArrayState, op: WriteRegister, number: int) -> None:
         f"lock {number} of {op.tile} is written, and the design has no such lock",
         loc=op.loc,
         why="its locks there have the ids "
-        + (", ".join(str(one.lock.id) for one in array.locks.values() if one.lock.tile == op.tile) or "none"),
+        + (", ".join(str(one) for one in sorted(_lock_ids(array, op.tile))) or "none"),
         hint="declare the lock (aie.lock with this id), or correct the address",
     )
+
+
+def _lock_ids(array: ArrayState, tile: TileId) -> list[int]:
+    return [one.lock.id for one in array.locks.values() if one.lock.tile == tile]
 
 
 def _store(array: ArrayState, op: WriteRegister, address: int) -> None:

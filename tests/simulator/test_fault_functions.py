@@ -1,13 +1,20 @@
-"""Core functions that the kernels have not are named."""
+"""Core functions that the kernels have not, and libraries that are none, are named."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator import Simulator
+from npukbuild.simulator.kernel_library import KernelLibrary
 from tests.simulator.designs import load, one_core
 from tests.simulator.faulty import NothingKernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_a_missing_core_function_is_named() -> None:
@@ -31,3 +38,22 @@ def test_all_missing_core_functions_are_named_at_once() -> None:
     (other,) = caught.value.details
     assert "norsuch is not there either" in other
     assert "core (0,2) calls it" in other
+
+
+def test_a_library_that_is_none_and_one_for_another_machine(
+    tmp_path: Path, compile_cc: Callable[[str], Any]
+) -> None:
+    text = tmp_path / "text.so"
+    text.write_text("no library")
+    with pytest.raises(SimulationFault, match="cannot read the kernel library"):
+        KernelLibrary(text)
+    good = compile_cc('extern "C" void k() {}')
+    data = bytearray(good.path.read_bytes())
+    data[18] = 0x28  # e_machine: 32-bit ARM
+    other = tmp_path / "other.so"
+    other.write_bytes(data)
+    with pytest.raises(SimulationFault, match="cannot load the kernel library"):
+        KernelLibrary(other)
+    with pytest.raises(SimulationFault, match="takes too many arguments") as caught:
+        good.bind("k", ["ptr"] * 17)
+    assert "17 pointers and integers and 0 floats; at most 16 and 8" in (caught.value.why or "")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npukbuild.errors import NpukbuildError
 from npukbuild.ir.design import Push, Wait
 from npukbuild.simulator import Simulator
 from tests.simulator.designs import SEQUENCE, call, change_sequence, load, one_core
@@ -117,3 +118,50 @@ def test_a_descriptor_that_moves_nothing() -> None:
     fault = fault_of(change_sequence(load(one_core()), empty))
     assert fault.what == "a descriptor on X moves nothing"
     assert "its length is 0 elements" in (fault.why or "")
+
+
+def test_a_transfer_that_does_not_move_whole_words() -> None:
+    def odd(operations: Any) -> Any:
+        return [
+            replace(op, descriptors=(replace(op.descriptors[0], length=7167),))
+            if isinstance(op, Push)
+            else op
+            for op in operations
+        ]
+
+    fault = fault_of(change_sequence(broken("X9_short_input"), odd), NothingKernels())
+    assert fault.what == "a descriptor on X does not move whole words"
+    assert "length 7167 is 14334 bytes" in (fault.why or "")
+
+
+RTP = """%rtp = aie.buffer(%core) {sym_name = "rtp", address = 32768 : i32} : memref<4xi32>
+    %go = aie.lock(%core, 15) {init = 0 : i32, sym_name = "go"}"""
+WRITE = "aiex.npu.write32 {{address = {} : ui32, column = 0 : i32, row = 2 : i32, value = 1 : ui32}}"
+MASKED = WRITE.replace("write32", "maskwrite32").replace("value =", "mask = 1 : ui32, value =")
+
+
+@pytest.mark.parametrize(
+    ("write", "said", "why"),
+    [
+        ("aiex.npu.rtp_write(@rtp, 4, 1)", "rtp_write reaches outside buffer rtp", "word 4 of 4"),
+        (
+            WRITE.format(0x1F0E0),
+            "lock 14 of (0,2) is written, and the design has no such lock",
+            "ids 0, 1, 2, 3, 15",
+        ),
+        (
+            MASKED.format(0x9000),
+            "data memory 0x09000 of (0,2) is written, and no buffer lies there",
+            "rtp 0x08000..0x0800F",
+        ),
+    ],
+)
+def test_a_write_of_the_host_beside_what_is_there(write: str, said: str, why: str) -> None:
+    text = one_core(extra=RTP, sequence=f"{write}\n{SEQUENCE}")
+    with pytest.raises(NpukbuildError) as caught:
+        call(text)
+    fault = caught.value
+    assert fault.what == said
+    assert why in (fault.why or "")
+    assert (fault.where or "").startswith(f"design.mlir:{line_of(text, write)}")
+    assert fault.hint
