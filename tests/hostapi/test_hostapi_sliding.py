@@ -115,6 +115,42 @@ BAD = """
 """.strip().splitlines()
 
 
+GOOD_AIE2P = """
+32, 8, 1, 1, 1, int8, int8
+32, 3, 2, 1, 1, uint8, int8, acc32
+16, 4, 1, 2, 2, int16, int16, acc64
+16, 3, 1, 1, 1, int32, int16
+16, 1, 1, 1, 1, int16, int32
+16, 6, 2, 2, 2, int32, int32, acc64
+64, 1, 1, 1, 1, bfloat16, bfloat16
+32, 2, 1, 1, 1, float, float, accfloat
+""".strip().splitlines()
+BAD_AIE2P = """
+32, 8, 3, 1, 1, int8, int8
+32, 8, 1, 2, 1, int8, int8
+16, 2, 1, 16, 1, int16, int16, acc64
+16, 3, 1, 1, 1, int16, int16, acc64
+16, 4, 1, 1, 1, int32, int16, acc32
+16, 4, 1, 1, 1, int16, int8
+16, 4, 1, 1, 1, int8, int8, acc64
+32, 8, 1, 1, 1, int8, int8, accfloat
+32, 8, 1, 1, 1, int8, int4
+16, 8, 1, 4, 4, bfloat16, bfloat16
+64, 8, 1, 1, 1, float, float
+""".strip().splitlines()
+
+
+def test_which_exist_on_aie2p(check: Check) -> None:
+    head = "#include <aie_api/aie.hpp>\n"
+    good = "".join(f"constexpr auto n{i} = {ops(each)}::lanes;\n" for i, each in enumerate(GOOD_AIE2P))
+    assert check(head + good, "aie2p") == ""
+    bad = "".join(
+        f'#line {i} "bad"\nconstexpr auto n{i} = {ops(each)}::lanes;\n' for i, each in enumerate(BAD_AIE2P, 1)
+    )
+    complaints = check(head + bad, "aie2p")
+    assert [each for i, each in enumerate(BAD_AIE2P, 1) if f"bad:{i}:" not in complaints] == []
+
+
 def test_which_exist(check: Check) -> None:
     use = "constexpr auto n{} = {}::lanes;"
     head = "#include <aie_api/aie.hpp>\n"

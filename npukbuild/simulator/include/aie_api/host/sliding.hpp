@@ -17,21 +17,18 @@ constexpr bool are_sliding_steps(sliding_steps s) {
     return s.x == 1 && s.y == 1 && (s.coeff == 1 || s.coeff == 2);
 }
 
+// Sums of 64 bits take points by fours, on AIE2P any number of them where a factor has 32 bits; AIE2 has data
+// steps of 16 for 16-bit factors; AIE2P's float sums fit a register of data.
 template <class C, class D, class Tag>
-constexpr bool is_sliding_mul([[maybe_unused]] unsigned points, sliding_steps steps) {
+constexpr bool is_sliding_mul(unsigned lanes, unsigned points, sliding_steps steps) {
     using T = accum_tag_or_default_t<Tag, C, D>;
-    if (!is_valid_mul_op_v<C, D> || is_floating_point_v<C> != std::is_same_v<T, accfloat>) return false;
-#if __AIE_ARCH__ == 20
+    if (!is_valid_mul_op_v<C, D> || is_floating_point_v<C> != std::is_same_v<T, accfloat> || points == 0) return false;
     constexpr unsigned c = type_bits_v<C>, d = type_bits_v<D>, bits = accum_bits_v<T>;
-    if (points == 0) return false;
-    if (is_floating_point_v<C>) return are_sliding_steps(steps);
-    if (c == 16 && d == 16 && bits == 64 && steps.coeff == 1 && steps.x == 16 && steps.y == 1) return points % 2 == 0;
+    if (npuk::arch == 20 && c == 16 && d == 16 && bits == 64 && steps.coeff == 1 && steps.x == 16 && steps.y == 1) return points % 2 == 0;
     if (!are_sliding_steps(steps)) return false;
+    if (is_floating_point_v<C>) return npuk::arch == 20 || lanes * c <= 1024;
     if (bits == 32) return (c == 8 && d == 8) || (c == 16 && d == 16);
-    return c >= 16 && d >= 16 && points % 4 == 0;
-#else
-    return true;
-#endif
+    return c >= 16 && d >= 16 && (points % 4 == 0 || (npuk::arch == 21 && c + d > 32));
 }
 template <class C, class D, class Tag>
 constexpr bool is_sliding_mul_ch([[maybe_unused]] unsigned channels, sliding_steps steps) {
@@ -74,7 +71,7 @@ NPUK_INLINE Acc slide(const Acc &acc, const VecCoeff &coeff, const VecData &data
 template <unsigned Lanes, unsigned Points, int CoeffStep, int DataStepX, int DataStepY, ElemBaseType CoeffType, ElemBaseType DataType,
           AccumElemBaseType AccumTag = detail::default_accum_tag_t<CoeffType, DataType>>
 struct sliding_mul_ops {
-    static_assert(detail::is_sliding_mul<CoeffType, DataType, AccumTag>(Points, {CoeffStep, DataStepX, DataStepY}),
+    static_assert(detail::is_sliding_mul<CoeffType, DataType, AccumTag>(Lanes, Points, {CoeffStep, DataStepX, DataStepY}),
                   "aie::sliding_mul has no such types, accumulator, steps or number of points on this architecture");
 
     using coeff_type = CoeffType;
