@@ -25,6 +25,7 @@ from npukbuild.ir.dialects import (
     dma_ops,
     fifo_ops,
     standard,
+    switch_ops,
     task_ops,
     trace_ops,
     vector_ops,
@@ -56,9 +57,6 @@ _XDSL_ERRORS = (
 """What xDSL raises for wrong text besides its own parse errors."""
 
 _HINTS = {
-    "aie.switchbox": "this design is already routed; give the form before aie-create-pathfinder-flows",
-    "aie.shim_mux": "this design is already routed; give the form before aie-create-pathfinder-flows",
-    "aie.connect": "this design is already routed; give the form before aie-create-pathfinder-flows",
     "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
     "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
 }
@@ -126,7 +124,7 @@ def _dialects() -> tuple[tuple[str, Callable[[], Dialect]], ...]:
 
     def aie() -> Dialect:
         attributes = [value for value in vars(aie_types).values() if _is_attribute(value)]
-        return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops, trace_ops), attributes)
+        return Dialect("aie", of(aie_ops, core_ops, dma_ops, fifo_ops, switch_ops, trace_ops), attributes)
 
     def aiex() -> Dialect:
         return Dialect(

@@ -18,6 +18,7 @@ from npukbuild.ir.lowering.fifos import lower_fifos
 from npukbuild.ir.lowering.host_buffers import settle
 from npukbuild.ir.lowering.lowered import assign_lock_ids, lower_flows, lower_programs
 from npukbuild.ir.lowering.placement import place
+from npukbuild.ir.lowering.routed import lower_routes
 from npukbuild.ir.lowering.sequence import lower_sequences
 from npukbuild.ir.lowering.stages import Configured
 from npukbuild.ir.lowering.traces import find_traced
@@ -76,6 +77,7 @@ class _Devices:
         state.problems.check()
         placed = place(state, self.allocation)
         given, cascades = lower_flows(state)
+        lower_routes(state)
         find_traced(state)
         allocations = given | lower_streams(state)
         lower_programs(state)

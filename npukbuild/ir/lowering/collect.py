@@ -12,7 +12,16 @@ from xdsl.dialects.memref import GlobalOp
 
 from npukbuild.errors import DesignError, RequestError
 from npukbuild.ir.design import Array, Function, Lock, TileId
-from npukbuild.ir.dialects import aie_ops, aiex_ops, configure_ops, core_ops, dma_ops, fifo_ops, trace_ops
+from npukbuild.ir.dialects import (
+    aie_ops,
+    aiex_ops,
+    configure_ops,
+    core_ops,
+    dma_ops,
+    fifo_ops,
+    switch_ops,
+    trace_ops,
+)
 from npukbuild.ir.dialects.base import DesignOp, attribute_text, location_of
 from npukbuild.ir.lowering.attributes import check_attributes
 from npukbuild.ir.lowering.collect_fifos import read_allocate, read_fifo, read_links, read_register
@@ -256,5 +265,7 @@ _LATER = (
     dma_ops.DmaProgramOp,
     fifo_ops.ObjectFifoLinkOp,
     trace_ops.TraceOp,
+    switch_ops.SwitchOp,
+    switch_ops.WireOp,
     aiex_ops.OldRuntimeSequenceOp,
 )

@@ -10,24 +10,27 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from xdsl.dialects.builtin import VectorType
-
 from npukbuild.simulator.core.types import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xdsl.ir import Operation
+    from xdsl.ir import Attribute, Operation
 
     from npukbuild.simulator.core.program import Emitter
 
 _REGISTER_BYTES = 64
 
 
+def is_vector(kind: Attribute) -> bool:
+    """Whether a type is a vector."""
+    return kind.name == "vector"
+
+
 def write(out: Emitter, op: Operation, dialect: str, name: str) -> bool:
     """Write one operation on vectors; False when it is none, or none that we know."""
     kinds = [value.type for value in (*op.results, *op.operands)]
-    if dialect not in ("vector", "arith", "math") or not any(isinstance(kind, VectorType) for kind in kinds):
+    if dialect not in ("vector", "arith", "math") or not any(is_vector(kind) for kind in kinds):
         return False
     if name == "arith":
         name = attribute(op, "of").data.removeprefix("arith.")
@@ -53,7 +56,7 @@ def _cycles(out: Emitter, op: Operation, name: str) -> float:
     """A bundle per 512-bit register, a load's latency, a contraction's products at the core's rate."""
     from npukbuild.simulator.core.blocks import DTYPES
 
-    kinds = [value.type for value in (*op.results, *op.operands) if isinstance(value.type, VectorType)]
+    kinds = [value.type for value in (*op.results, *op.operands) if is_vector(value.type)]
     registers: int = max(
         -(-prod(kind.get_shape()) * DTYPES[str(kind.element_type)].itemsize // _REGISTER_BYTES)
         for kind in kinds
@@ -69,7 +72,7 @@ def products(op: Operation) -> int:
     extents: dict[int, int] = {}
     for given, value in zip(attribute(op, "indexing_maps").data, op.operands, strict=True):
         kind: Any = value.type
-        shape = kind.get_shape() if isinstance(kind, VectorType) else ()
+        shape = kind.get_shape() if is_vector(kind) else ()
         for expr, size in zip(given.data.results, shape, strict=True):
             extents[expr.position] = size
     return prod(extents.values())
