@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npukbuild.errors import CompileError
+from npukbuild.simulator.compile_hints import hint_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,15 +24,8 @@ _CONTEXT = re.compile(
 _LINK_ERROR = re.compile(r"undefined (?:reference to|symbol:?) [`']?(?P<symbol>[^'\n]+)")
 _CARET_LINE = re.compile(r"^\s*(\d+\s*)?\||^\s*[~^ ]+$")
 
-_HINTS = (
-    ("no such shape", "the documentation of the simulator lists each architecture's aie::mmul shapes"),
-    ("'exp2'", "aie::exp2 is AIE2P's; AIE2 has getExpBf16 of lut_based_ops.h"),
-    ("'tanh'", "aie::tanh is AIE2P's; AIE2 has getTanhBf16 of lut_based_ops.h"),
-    ("bfp16ebs", "block floating point (bfp16ebs8, bfp16ebs16) is AIE2P's: npu2"),
-    ("8x8_8x8T'", "products of blocks are AIE2P's: npu2"),
-    ("exception handling disabled", "AIE programs have no exceptions"),
-    ("cannot use 'throw'", "AIE programs have no exceptions"),
-    ("'std::cout'", "AIE programs have no C++ streams"),
+_INSTANTIATED = re.compile(
+    r"nstantiation of (?:template class |struct |class )?'(?:struct |class )?(?P<what>aie::\w+<[^']*>)'"
 )
 
 
@@ -56,19 +50,16 @@ def explain(stderr: str, code: int, source: Path, log_file: Path) -> CompileErro
         )
     for index, line in enumerate(lines):
         if (match := _DIAGNOSTIC.match(line)) and not _is_a_consequence(lines[index + 1 :], match):
+            where = _place_in_kernel(lines, index, match)
+            code_line = _line_of(where)
+            inside = _is_ours(match["file"])
+            excerpt = [f"{code_line.strip()}"] if inside and code_line else _excerpt(lines, index)
             return CompileError(
                 "the kernel does not compile for the host",
-                where=_place_in_kernel(lines, index, match),
-                why=_plain(match["text"]),
-                hint=next(
-                    (
-                        hint
-                        for key, hint in _HINTS
-                        if key in match["text"].replace("‘", "'").replace("’", "'")
-                    ),
-                    None,
-                ),
-                details=[*_excerpt(lines, index), log],
+                where=where,
+                why=_instantiated(lines, index) + _plain(match["text"]) if inside else _plain(match["text"]),
+                hint=hint_for(match["text"], code_line),
+                details=[*excerpt, log],
             )
     why = f"the compiler was killed by signal {-code}" if code < 0 else f"the compiler ended with code {code}"
     tail = [line for line in lines if line.strip()][-5:]
@@ -111,6 +102,26 @@ def _place_in_kernel(lines: Sequence[str], index: int, match: re.Match[str]) -> 
         if (context := _CONTEXT.match(line)) and not _is_ours(context["file"]):
             return f"{context['file']}:{context['line']}"
     return own
+
+
+def _line_of(where: str) -> str:
+    """The line at a place in a kernel, empty if it cannot be read."""
+    name, _, rest = where.partition(":")
+    try:
+        lines = Path(name).read_text(errors="replace").splitlines()
+        return lines[int(rest.partition(":")[0]) - 1]
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def _instantiated(lines: Sequence[str], index: int) -> str:
+    """The class of the API that was made when the error in it occurred, as ``aie::mmul<4, 4, 4, ...>: ``."""
+    before = _until_next_diagnostic(reversed(lines[:index]))
+    behind = _until_next_diagnostic(lines[index + 1 :])
+    for line in [*before, *behind]:
+        if match := _INSTANTIATED.search(line.replace("‘", "'").replace("’", "'")):
+            return re.sub(r"(\d)U\b", r"\1", match["what"]) + ": "
+    return ""
 
 
 def _until_next_diagnostic(lines: Iterable[str]) -> list[str]:

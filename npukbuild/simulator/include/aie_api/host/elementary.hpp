@@ -198,23 +198,21 @@ NPUK_INLINE auto div(const Vec &a, E b) {
     return mul(a, inv(b));
 }
 
-#if __AIE_ARCH__ == 21
 // AIE2P's non-linear unit; here the correctly rounded result, which the unit need not give.
 template <class TR = bfloat16, unsigned Elems>
-    requires(std::is_same_v<TR, bfloat16>)
+    requires(npuk::arch == 21 && std::is_same_v<TR, bfloat16>)
 NPUK_INLINE vector<TR, Elems> exp2(const vector<float, Elems> &v) {
     npuk::lanes<float, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) out.set(i, npuk::exp2_value(v.get(i)));
     return detail::from_float<TR, Elems>(out);
 }
 template <class TR = bfloat16, unsigned Elems>
-    requires(std::is_same_v<TR, bfloat16>)
+    requires(npuk::arch == 21 && std::is_same_v<TR, bfloat16>)
 NPUK_INLINE vector<TR, Elems> tanh(const vector<float, Elems> &v) {
     npuk::lanes<float, Elems> out;
     for (unsigned i = 0; i < Elems; ++i) out.set(i, npuk::tanh_value(v.get(i)));
     return detail::from_float<TR, Elems>(out);
 }
-#endif
 
 template <ElemBaseType T>
 constexpr T zero() {

@@ -215,6 +215,33 @@ template <unsigned M_Elems, unsigned K_Elems, unsigned N_Elems, ElemBaseOrBlockT
 struct mmul {
 private:
     static constexpr unsigned accum_bits = detail::mmul_accum_bits<TypeA, TypeB, AccumTag>({M_Elems, K_Elems, N_Elems});
+    // Each kind of factors has a message of its own, for it names the shapes there are.
+    template <bool Floats, unsigned A, unsigned B>
+    static constexpr bool exists = accum_bits != 0 || !ElemBaseType<TypeA> || !ElemBaseType<TypeB> || detail::is_floating_point_v<TypeA> != Floats || detail::is_floating_point_v<TypeB> != Floats ||
+                                   detail::type_bits_v<TypeA> != A || detail::type_bits_v<TypeB> != B;
+#if __AIE_ARCH__ == 20
+    static_assert(exists<true, 16, 16>, "no such shape: bfloat16 x bfloat16 is 4x8x4, 8x8x4, 4x8x8, 8x8x8 or 8x1x8, summed in accfloat");
+    static_assert(exists<true, 32, 32>, "no such shape: float x float is 4x8x4, 4x1x4 or 4x1x8, summed in accfloat");
+    static_assert(exists<false, 8, 4>, "no such shape: 8-bit x 4-bit is 4x16x8, 8x16x8 or 4x32x8, summed in acc32");
+    static_assert(exists<false, 8, 8>, "no such shape: 8-bit x 8-bit is 4x8x8, 8x8x8, 2x8x8, 4x8x4, 8x8x4, 4x16x4, 1x16x8, 2x16x8 or 4x16x8, summed in acc32");
+    static_assert(exists<false, 8, 16>, "no such shape: 8-bit x 16-bit is 4x4x8 or 4x4x4, summed in acc32");
+    static_assert(exists<false, 16, 8>, "no such shape: 16-bit x 8-bit is 4x4x8, 8x4x4, 8x4x8, 4x4x4, 4x8x4 or 2x8x8, summed in acc32");
+    static_assert(exists<false, 16, 16>, "no such shape: 16-bit x 16-bit is 4x4x4, 2x4x8 or 4x4x8, summed in acc64, or 4x2x8, 8x2x8 or 8x1x8, in acc32");
+    static_assert(exists<false, 16, 32>, "no such shape: 16-bit x 32-bit is 4x4x4 or 2x4x8, summed in acc64");
+    static_assert(exists<false, 32, 16>, "no such shape: 32-bit x 16-bit is 4x2x4, 4x4x4, 2x4x8, 4x4x8 or 4x1x8, summed in acc64");
+    static_assert(exists<false, 32, 32>, "no such shape: 32-bit x 32-bit is 4x2x4, 4x4x4, 8x2x4 or 4x1x8, summed in acc64");
+#else
+    static_assert(exists<true, 16, 16>, "no such shape: bfloat16 x bfloat16 is 4x8x4, 8x8x4, 4x8x8, 8x8x8 or 8x1x8, summed in accfloat");
+    static_assert(exists<true, 32, 32>, "no such shape: float x float is 4x8x4, 4x1x4 or 4x1x8, summed in accfloat");
+    static_assert(exists<false, 8, 4>, "no such shape: 8-bit x 4-bit is 4x16x16, summed in acc32");
+    static_assert(exists<false, 8, 8>, "no such shape: 8-bit x 8-bit is 8x8x8, 4x8x8 or 2x8x8, summed in acc32");
+    static_assert(exists<false, 8, 16>, "no such shape: 8-bit x 16-bit is 8x2x8 or 4x4x8, summed in acc32");
+    static_assert(exists<false, 16, 8>, "no such shape: 16-bit x 8-bit is 4x4x8, 8x4x8 or 4x8x8, summed in acc32");
+    static_assert(exists<false, 16, 16>, "no such shape: 16-bit x 16-bit is 2x4x8 or 4x4x8, summed in acc64, or 4x2x8, 8x2x8 or 8x1x8, in acc32");
+    static_assert(exists<false, 16, 32>, "no such shape: 16-bit x 32-bit is 4x4x8, summed in acc64");
+    static_assert(exists<false, 32, 16>, "no such shape: 32-bit x 16-bit is 4x2x8, 2x4x8, 4x4x8 or 4x1x8, summed in acc64");
+    static_assert(exists<false, 32, 32>, "no such shape: 32-bit x 32-bit is 4x2x8, 4x4x8, 4x4x4, 8x2x8 or 4x1x8, summed in acc64");
+#endif
     static_assert(accum_bits != 0, "aie::mmul has no such shape for these types and accumulator on this architecture");
     using accum_tag = std::conditional_t<detail::is_floating_point_v<TypeA>, accfloat, std::conditional_t<accum_bits == 64, acc64, acc32>>;
 

@@ -96,7 +96,7 @@ NPUK_INLINE Acc weighted_into(const Acc &acc, const A &a, const B &b) {
 }
 template <product P, class Acc, class A, class B>
 NPUK_INLINE Acc product_into(const Acc &acc, const A &a, const B &b) {
-    static_assert(is_product_accum<typename Acc::value_type, Acc::size(), A, B>(), "these factors have no product in this accumulator");
+    static_assert(is_product_accum<typename Acc::value_type, Acc::size(), A, B>(), "these factors have no product in this accumulator: integers sum in acc32 or acc64, bfloat16 and float in accfloat");
     return weighted_into<P>(acc, a, b);
 }
 

@@ -1,7 +1,7 @@
 // Forced into every kernel; in one translation unit of a library also the entry points the simulator calls.
 #pragma once
 
-#include "control.hpp"
+#include "bfloat16.hpp"
 
 #ifdef NPUK_SUPPORT
 

@@ -66,7 +66,7 @@ NPUK_INLINE operand_base_type_t<E> elem_value(const E &e) {
 
 template <ElemBaseType T, unsigned Elems>
 class vector {
-    static_assert(detail::is_valid_vector_size_v<T, Elems>, "a vector has a power of two of elements and at least 128 bits");
+    static_assert(detail::is_valid_vector_size_v<T, Elems>, "a vector has 128, 256, 512 or 1024 bits: 16 to 128 elements of 8 bits, 8 to 64 of 16, 4 to 32 of 32 (more bits are several registers)");
 
 public:
     using value_type = T;
