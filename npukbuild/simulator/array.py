@@ -300,6 +300,17 @@ def _missing_functions(
         f"{other} is not there either{at(place)}; core {users[0]} calls it"
         for other, place, users in told[1:]
     ]
+    mangled = next(
+        (symbol for symbol in known.split(", ") if symbol.startswith(f"_Z{len(name)}{name}")), None
+    )
+    if mangled is not None:
+        return fault(
+            f"core function {name} is in the kernels under its C++ name only",
+            loc=loc,
+            why=f"core {tiles[0]} calls {name}, the kernels define {mangled}",
+            hint=f'declare it extern "C": extern "C" void {name}(...)',
+            details=others,
+        )
     return fault(
         f"core function {name} is not in the kernels",
         loc=loc,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -280,7 +281,9 @@ def _exported(path: Path) -> tuple[str, ...]:
             ]
     except (OSError, ELFError) as error:
         raise SimulationFault(f"cannot read the kernel library {path}", why=str(error)) from error
-    return tuple(sorted(name for name in names if not name.startswith(("_", "npuk_"))))
+    # Of C++ names those of plain functions: a core function that lacks its extern "C".
+    plain = re.compile(r"_Z\d|(?!_|npuk_)")
+    return tuple(sorted(name for name in names if plain.match(name)))
 
 
 def _load_copy(path: Path) -> ctypes.CDLL:

@@ -57,3 +57,14 @@ def test_a_library_that_is_none_and_one_for_another_machine(
     with pytest.raises(SimulationFault, match="takes too many arguments") as caught:
         good.bind("k", ["ptr"] * 17)
     assert "17 pointers and integers and 0 floats; at most 16 and 8" in (caught.value.why or "")
+
+
+def test_a_core_function_with_a_c_plus_plus_name_is_named(compile_cc: Callable[[str], Any]) -> None:
+    text = one_core(
+        "func.call @kern(%x, %y) : (memref<64xi32>, memref<64xi32>) -> ()",
+        extra="func.func private @kern(memref<64xi32>, memref<64xi32>)",
+    )
+    with pytest.raises(SimulationFault, match="kern is in the kernels under its C\\+\\+ name only") as caught:
+        Simulator(load(text), compile_cc("void kern(int *x, int *y) { y[0] = x[0]; }"))
+    assert "_Z4kern" in (caught.value.why or "")
+    assert 'extern "C"' in (caught.value.hint or "")
