@@ -325,7 +325,7 @@ def test_the_quoted_generic_form() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("aie.switchbox(%c) {\n}", 5, "aie.switchbox is not supported"),
+        ("aie.plio(0)", 5, "aie.plio is not supported"),
         ("\n\naiex.control_packet {address = 0 : ui32}", 7, "aiex.control_packet is not supported"),
         ("air.launch", 5, "the dialect air is not read"),
         ("aie.flow(%c, DMA : 0, %nowhere, DMA : 0)", 5, "value %nowhere is used but not defined"),

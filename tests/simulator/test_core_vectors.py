@@ -242,3 +242,30 @@ def test_what_is_not_known_is_refused_by_name_with_its_line(code: str, named: st
     with pytest.raises(DesignError, match=rf"does not support {named} in a core") as caught:
         run(each(code + "\n%r = arith.addi %v, %v : VEC"), I32, 64, "i32")
     assert "design.mlir:4" in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%w = vector.shape_cast %v : vector<16xi32> to vector<3x5xi32>",
+        "%w = vector.bitcast %v : vector<16xi32> to vector<8xi32>",
+        "%w = vector.transpose %v, [0, 1] : vector<16xi32> to vector<16xi32>",
+        (
+            "%w = vector.contract {kind = #vector.kind<add>} %v, %v, %v : "
+            "vector<16xi32>, vector<16xi32> into vector<16xi32>"
+        ),
+        (
+            "%w = vector.contract {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>, "
+            "affine_map<(i) -> ()>], kind = #vector.kind<add>} %v, %v, %v : "
+            "vector<16xi32>, vector<16xi32> into vector<16xi32>"
+        ),
+        "%w = vector.load %x[%c0] : memref<64xi32>, vector<4x4xi32>",
+        "%w = vector.load %x[%c0] : memref<64xi32>, vector<16xf32>",
+        "%w = vector.shuffle %v, %v [0, 99] : vector<16xi32>, vector<16xi32>",
+        "%w = vector.broadcast %v : vector<16xi32> to vector<16x2xi32>",
+    ],
+)
+def test_types_that_do_not_fit_are_refused_with_the_line(code: str) -> None:
+    with pytest.raises(DesignError) as caught:
+        run(each(code + "\n%r = arith.addi %v, %v : VEC"), I32, 64, "i32")
+    assert "design.mlir:4" in str(caught.value.where)

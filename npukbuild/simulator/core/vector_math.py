@@ -28,6 +28,26 @@ def _type(op: Operation) -> tuple[Any, tuple[int, ...]]:
     return DTYPES.get(str(kind)), ()
 
 
+def fits(op: Operation, function: Callable[..., Any]) -> bool:
+    """Whether a function takes the types of an operation's operands and gives its result's, tried on ones."""
+    values: list[Any] = []
+    for value in op.operands:
+        kind: Any = value.type
+        if isinstance(kind, VectorType):
+            values.append(np.ones(kind.get_shape(), DTYPES[str(kind.element_type)]))
+        else:
+            values.append(0 if str(kind) == "index" else 1)
+    found = function(*values)
+    dtype, shape = _type(op)
+    if not shape:
+        return not isinstance(found, np.ndarray) or found.shape == ()
+    return (
+        isinstance(found, np.ndarray)
+        and found.shape == shape
+        and (found.dtype == dtype or found.dtype.kind == "u")
+    )
+
+
 def _scalar(value: Any) -> Any:
     """A single element as core programs hold it."""
     if value.dtype.kind == "b":
@@ -311,6 +331,10 @@ def contract(op: Operation) -> Callable[..., Any] | None:
     if kind is not None and "add" not in str(kind):
         return None
     maps = [given.data for given in attribute(op, "indexing_maps").data]
+    kinds: list[Any] = [value.type for value in op.operands]
+    ranks = [len(kind.get_shape()) if isinstance(kind, VectorType) else 0 for kind in kinds]
+    if [len(given.results) for given in maps] != ranks:
+        return None
     letters = ["".join(chr(97 + expr.position) for expr in given.results) for given in maps]
     formula = f"{letters[0]},{letters[1]}->{letters[2]}"
     wide = np.int64 if dtype.kind == "i" else np.float32 if dtype.itemsize <= 4 else np.float64

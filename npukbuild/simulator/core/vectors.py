@@ -37,9 +37,15 @@ def write(out: Emitter, op: Operation, dialect: str, name: str) -> bool:
     from npukbuild.simulator.core import vector_math
 
     maker: Any = _MAKERS.get(name) if dialect == "vector" else None
-    function = maker(op) if maker is not None else vector_math.elementwise(op, name)
-    if function is None:
-        return False
+    try:
+        function = maker(op) if maker is not None else vector_math.elementwise(op, name)
+        if function is None:
+            return False
+        fits = _reaches(op, name) if name in _ACCESSES else vector_math.fits(op, function)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise out.unsupported(op, "its types or attributes do not fit each other")
     out.charge(_cycles(out, op, name))
     operands = [out.use(value) for value in op.operands]
     if dialect == "vector" and name in _ACCESSES:
@@ -50,6 +56,25 @@ def write(out: Emitter, op: Operation, dialect: str, name: str) -> bool:
     else:
         out.emit(call)
     return True
+
+
+def _reaches(op: Operation, name: str) -> bool:
+    """Whether an access has an index per dimension of its memory and vectors of its elements."""
+    writes = name in ("store", "transfer_write")
+    vector: Any = op.operands[0].type if writes else op.results[0].type
+    memory: Any = op.operands[1 if writes else 0].type
+    rank, lanes = len(memory.get_shape()), len(vector.get_shape())
+    others = len(op.operands) - (2 if writes else 1) - (name == "transfer_read")
+    dims = (
+        [dim for dim in _dims(op) or () if dim is not None] if name.startswith("transfer") else range(lanes)
+    )
+    return (
+        others == rank
+        and lanes <= rank + (name == "transfer_read") * lanes
+        and all(dim < rank for dim in dims)
+        and vector.element_type == memory.element_type
+        and (not name.startswith("transfer") or len(_dims(op) or ()) == lanes)
+    )
 
 
 def _cycles(out: Emitter, op: Operation, name: str) -> float:
