@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,6 +150,28 @@ def test_which_exist_on_aie2p(check: Check) -> None:
     )
     complaints = check(head + bad, "aie2p")
     assert [each for i, each in enumerate(BAD_AIE2P, 1) if f"bad:{i}:" not in complaints] == []
+
+
+CHANNELS = {
+    "aie2": {"4, int8, acc32", "8, int8, acc32"},
+    "aie2p": {"4, int8, acc32", "8, int8, acc32", "8, int16, acc64"},
+}
+
+
+@pytest.mark.parametrize("arch", ["aie2", "aie2p"])
+def test_which_channels_exist(check: Check, arch: str) -> None:
+    cases = [
+        f"{channels}, {kind}"
+        for channels in (2, 4, 8, 16)
+        for kind in ("int8, acc32", "int16, acc32", "int16, acc64")
+    ]
+    text = "#include <aie_api/aie.hpp>\n"
+    for i, case in enumerate(cases):
+        channels, kind, tag = case.split(", ")
+        use = f"aie::sliding_mul_ch_ops<4, {channels}, 4, 1, 1, 1, {kind}, {kind}, {tag}>::lanes"
+        text += f'#line {i + 1} "case"\nconstexpr auto n{i} = {use};\n'
+    complaints = check(text, arch)
+    assert {case for i, case in enumerate(cases) if f"case:{i + 1}:" not in complaints} == CHANNELS[arch]
 
 
 def test_which_exist(check: Check) -> None:

@@ -48,8 +48,9 @@ template <unsigned P, class O, class S> inline constexpr bool is_lut_v<lut<P, O,
 template <class T>
 concept ParallelLUT = detail::is_lut_v<T>;
 
-// Entry (key >> step_bits) + bias of the table.
+// Entry (key >> step_bits) + bias of the table. Keys are integers.
 template <class T, ParallelLUT MyLUT, lut_oor_policy oor_policy = lut_oor_policy::saturate>
+    requires(detail::is_integral_v<T>)
 struct parallel_lookup {
     template <class U = T>
         requires(std::is_signed_v<U>)
@@ -58,7 +59,9 @@ struct parallel_lookup {
         requires(std::is_unsigned_v<U>)
     parallel_lookup(const MyLUT &l, unsigned step_bits = 0) : lut_(l), step_bits_(step_bits), bias_(0) {}
 
+    // 16 or 32 keys give as many values as a register of 512 bits holds, or less if asked.
     template <Vector Vec, unsigned N = Vec::size()>
+        requires((Vec::size() == 16 || Vec::size() == 32) && N <= Vec::size() && N * detail::type_bits_v<typename MyLUT::offset_type> <= 512)
     vector<typename MyLUT::offset_type, N> fetch(const Vec &input) {
         using V = typename MyLUT::offset_type;
         static_assert(std::is_same_v<typename Vec::value_type, T>, "the keys are not of the lookup's type");
@@ -96,6 +99,7 @@ struct linear_approx {
 
     template <Vector Vec>
     accum<tag, Vec::size()> compute(const Vec &input) {
+        static_assert(Vec::size() <= (is_int8 ? 32 : 16), "an approximation takes 16 elements at once, 32 of int8");
         static_assert(std::is_same_v<typename Vec::value_type, T>, "the input is not of the approximation's type");
         using L = typename accum<tag, Vec::size()>::lane_type;
         typename accum<tag, Vec::size()>::lanes_type out;

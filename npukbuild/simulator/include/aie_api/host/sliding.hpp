@@ -31,15 +31,12 @@ constexpr bool is_sliding_mul(unsigned lanes, unsigned points, sliding_steps ste
     return c >= 16 && d >= 16 && (points % 4 == 0 || (npuk::arch == 21 && c + d > 32));
 }
 template <class C, class D, class Tag>
-constexpr bool is_sliding_mul_ch([[maybe_unused]] unsigned channels, sliding_steps steps) {
+constexpr bool is_sliding_mul_ch(unsigned channels, sliding_steps steps) {
     using T = accum_tag_or_default_t<Tag, C, D>;
     if (!is_integral_v<C> || !is_integral_v<D> || !is_integer_tag_v<T> || !are_sliding_steps(steps)) return false;
-#if __AIE_ARCH__ == 20
-    return type_bits_v<C> == 8 && type_bits_v<D> == 8 && accum_bits_v<T> == 32 && (channels == 4 || channels == 8);
-#else
-    constexpr unsigned bits = type_bits_v<C>;
-    return channels == 8 && bits == type_bits_v<D> && ((bits == 8 && accum_bits_v<T> == 32) || (bits == 16 && accum_bits_v<T> == 64));
-#endif
+    constexpr unsigned c = type_bits_v<C>, d = type_bits_v<D>, bits = accum_bits_v<T>;
+    if (c == 8 && d == 8 && bits == 32) return channels == 4 || channels == 8;
+    return npuk::arch == 21 && c == 16 && d == 16 && bits == 64 && channels == 8;
 }
 
 template <class C, class D, class VecCoeff, class VecData>
