@@ -95,7 +95,11 @@ def test_a_register_is_given_to_an_intrinsic_if_it_is_one(
 
 
 def test_a_vector_comes_back_from_its_register(check: Check) -> None:
-    good = "void f(aie::vector<int8, 128> v) { auto w = aie::vector(v.to_native()); v = w; }"
+    good = """void f(aie::vector<int8, 64> v, aie::vector<int8, 128> w) {
+      auto same = aie::vector(v.to_native());
+      v = same;
+      w = aie::vector<int8, 128>(w.to_native());
+    }"""
     assert check(INCLUDE + good) == ""
     assert "error" in check(INCLUDE + "void f(aie::vector<int8, 256> v) { auto w = v.to_native(); }")
 
