@@ -107,6 +107,7 @@ class Hang:
             if core is None:
                 self.lines.append(f"{thing.name} belongs to a tile without a core program")
                 self.cause = f"{thing.name} is used by no core"
+                self.hint = "add the aie.core that uses it, or take the flow out"
             return core
         return None
 
@@ -184,13 +185,7 @@ class Hang:
             self.hint = f"release what is acquired of {fifo}" if fifo else "add the missing release"
             return None
         blocked = [giver for giver in givers if giver is not waiter and _stands(giver)]
-        chosen = blocked[0] if blocked else givers[0]
-        if isinstance(chosen, CoreRunner) and chosen.ended:
-            self.lines.append(f"{chosen.name}, which would release it, has ended{at(chosen.core.loc)}")
-            self.cause = f"{chosen.name} has ended before the host's transfers were done"
-            self.hint = "loop for ever around the core's work, or send it less"
-            return None
-        return chosen
+        return blocked[0] if blocked else givers[0]
 
     def _givers(self, lock: LockState) -> list[Any]:
         found: list[Any] = [core for core in self.array.cores if releases(core, lock.name)]
@@ -227,8 +222,9 @@ class Hang:
     def _core(self, core: CoreRunner) -> Any:
         waiting = core.waiting
         if core.ended:
-            self.lines.append(f"{core.name} has ended{at(core.core.loc)}")
-            self.cause = f"{core.name} has ended"
+            self.lines.append(f"{core.name}, which would go on from there, has ended{at(core.core.loc)}")
+            self.cause = f"{core.name} has ended before the host's transfers were done"
+            self.hint = "loop for ever around the core's work, or send it less"
             return None
         if isinstance(waiting, Request):
             self.lines.append(
@@ -242,6 +238,7 @@ class Hang:
             return self._port_giver(core, waiting)
         self.lines.append(f"{core.name} is running and does not give it back")
         self.cause = f"{core.name} does not release what others wait for"
+        self.hint = "let its loop come to the release"
         return None
 
     def _port_giver(self, core: CoreRunner, waiting: Any) -> Any:

@@ -61,6 +61,8 @@ def test_a_missing_release_is_named() -> None:
     fault = fault_of(broken("X9d_missing_release"), NothingKernels())
     assert "x_cons_prod_lock_0 is never released" in fault.what
     assert fault.hint == "release what is acquired of x"
+    assert "core (0,2) holds 2 of the 2 objects of x (Consume)" in fault.details
+    assert any(">= 1 (it is 0, free objects of x)" in line for line in fault.details)
 
 
 def test_an_acquire_beyond_the_depth_can_never_be_granted() -> None:
@@ -112,3 +114,51 @@ def test_a_wait_for_a_channel_without_a_task_is_explained() -> None:
 def test_a_core_that_ended_while_the_host_waits() -> None:
     fault = fault_of(one_core(core=PASS.replace("2147483640", "3").replace("BODY", COPY)))
     assert "core (0,2) has ended" in fault.what
+
+
+def test_an_acquire_of_more_than_a_lock_can_hold() -> None:
+    text = one_core(
+        core="aie.use_lock(%l, AcquireGreaterEqual, 64)\n" + PASS.replace("BODY", COPY),
+        extra='%l = aie.lock(%core, 14) {init = 63 : i32, sym_name = "l"}',
+    )
+    fault = fault_of(text)
+    assert fault.what == "the design hangs: lock l is asked for 64, more than it can hold"
+    assert "l can never reach 64: a lock holds at most 63" in fault.details
+    assert fault.where is not None
+    assert fault.where.startswith(f"design.mlir:{line_of(text, 'AcquireGreaterEqual, 64')}")
+
+
+PORT = """module {{ aie.device(npu1_1col) {{
+  %shim = aie.tile(0, 0)
+  %core = aie.tile(0, 2)
+  {flow}
+  {core}
+  aie.shim_dma_allocation @y (%shim, S2MM, 0)
+  aie.runtime_sequence @sequence(%Y: memref<64xi32>) {{
+    aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,64][0,0,0,1])
+      {{id = 0 : i64, metadata = @y, issue_token = true}} : memref<64xi32>
+    aiex.npu.dma_wait {{symbol = @y}}
+  }}
+}} }}
+"""
+FLOW = "aie.flow(%core, Core : 0, %shim, DMA : 0)"
+ONE_WORD = """%c = aie.core(%core) {
+    %p = arith.constant 0 : i32
+    aie.put_stream(%p : i32, %p : i32)
+    aie.end
+  }"""
+
+
+@pytest.mark.parametrize(
+    ("flow", "core", "cause", "hint"),
+    [
+        ("", "", "no flow connects (0,0) S2MM 0", "add an aie.flow"),
+        (FLOW, "", "(0,2) core stream out 0 is used by no core", "add the aie.core"),
+        (FLOW, ONE_WORD, "core (0,2) has ended before the host's transfers were done", "loop for ever"),
+    ],
+    ids=["no flow", "no core", "ended core"],
+)
+def test_an_output_that_nobody_sends(flow: str, core: str, cause: str, hint: str) -> None:
+    fault = fault_of(PORT.format(flow=flow, core=core))
+    assert fault.what == f"the design hangs: {cause}"
+    assert (fault.hint or "").startswith(hint)
