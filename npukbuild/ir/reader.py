@@ -57,7 +57,6 @@ _XDSL_ERRORS = (
 """What xDSL raises for wrong text besides its own parse errors."""
 
 _HINTS = {
-    "aie.logical_tile": "place the tiles first: aie.tile(column, row)",
     "AIE.device": "the dialect is spelled in lower case since 2023: aie.device",
 }
 

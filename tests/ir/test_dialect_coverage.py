@@ -102,7 +102,6 @@ def test_the_device_of_these_tests_is_read() -> None:
         ("IN_DEVICE", "%a = aie.amsel<0> (0)", "aie.amsel"),
         ("IN_DEVICE", "%a = aie.masterset(DMA : 0, %l)", "aie.masterset"),
         ("IN_DEVICE", "aie.packet_rules(DMA : 0) { }", "aie.packet_rules"),
-        ("IN_DEVICE", "%t = aie.logical_tile<CoreTile>(?, ?)", "aie.logical_tile"),
         ("IN_DEVICE", "aie.control_packet_flow(0) { }", "aie.control_packet_flow"),
         ("IN_DEVICE", "%p = aie.plio(0)", "aie.plio"),
         ("IN_DEVICE", "aie.event(0)", "aie.event"),

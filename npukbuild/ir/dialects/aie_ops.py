@@ -69,6 +69,28 @@ class TileOp(DesignOp):
 
 
 @irdl_op_definition
+class LogicalTileOp(DesignOp):
+    """``%t = aie.logical_tile<CoreTile>(?, 3)``: a tile whose place is not, or not wholly, given."""
+
+    name = "aie.logical_tile"
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse the kind of tile and the coordinates."""
+        parser.parse_punctuation("<")
+        given: dict[str, Any] = {"tile_type": StringAttr(word(parser))}
+        parser.parse_punctuation(">")
+        parser.parse_punctuation("(")
+        for place, name in enumerate(("col", "row")):
+            if place:
+                comma(parser)
+            if parser.parse_optional_punctuation("?") is None:
+                given[name] = integer(parser)
+        parser.parse_punctuation(")")
+        return cls.make(results=[INDEX], attributes=attributes_of(parser, **given))
+
+
+@irdl_op_definition
 class EndOp(DesignOp):
     """``aie.end``: the end of a core, a DMA program or a task."""
 

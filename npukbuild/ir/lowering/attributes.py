@@ -55,6 +55,7 @@ _READ = {
     "aie.external_buffer": {"sym_name"},
     "aie.flow": {"source_bundle", "source_channel", "dest_bundle", "dest_channel"},
     "aie.lock": {"sym_name", "lockID", "init"},
+    "aie.logical_tile": {"tile_type", "col", "row"},
     "aie.mem": set(),
     "aie.memtile_dma": set(),
     "aie.next_bd": set(),

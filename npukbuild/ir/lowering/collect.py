@@ -25,6 +25,7 @@ from npukbuild.ir.dialects import (
 from npukbuild.ir.dialects.base import DesignOp, attribute_text, location_of
 from npukbuild.ir.lowering.attributes import check_attributes
 from npukbuild.ir.lowering.collect_fifos import read_allocate, read_fifo, read_links, read_register
+from npukbuild.ir.lowering.logical_tiles import place_logical_tiles
 from npukbuild.ir.lowering.state import BufferSpec, State
 from npukbuild.ir.lowering.values import dense_bytes, dense_words, tile_of, typed
 from npukbuild.ir.problems import Problems
@@ -105,6 +106,7 @@ def collect(module: ModuleOp, name: str | None = None) -> State:
             _tile(state, op)
         elif isinstance(op, aie_ops.UseLockOp):
             _plain_lock_use(state, op)
+    place_logical_tiles(state)
     for position, op in enumerate(device.body.blocks[0].ops):
         if isinstance(op, aie_ops.TileOp):
             state.tile_order = position
@@ -254,6 +256,7 @@ _MEMORY = (aie_ops.BufferOp, aie_ops.LockOp)
 
 _LATER = (
     aie_ops.TileOp,
+    aie_ops.LogicalTileOp,
     aie_ops.EndOp,
     aie_ops.FlowOp,
     aie_ops.PacketFlowOp,
