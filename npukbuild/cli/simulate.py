@@ -246,13 +246,16 @@ def _arrays(sequence: Any, inputs: Mapping[str, Path], mistakes: list[NpukbuildE
 
     arrays = {}
     for name, kind in sequence.arguments:
-        if name not in inputs:
-            arrays[name] = np.zeros(kind.shape, dtype_of(kind.element))
-            continue
         try:
+            if name not in inputs:
+                arrays[name] = np.zeros(kind.shape, dtype_of(kind.element))
+                continue
             arrays[name] = _input(name, kind, inputs[name], sized=name in sequence.sized)
         except InputError as error:
             mistakes.append(error)
+        except (MemoryError, ValueError):  # ValueError: more bytes than an address can count
+            size = f"it would take {kind.bytes / 2**30:,.0f} GiB ({kind})"
+            mistakes.append(InputError(f"argument {name} does not fit into this machine's memory", why=size))
     return arrays
 
 

@@ -166,12 +166,36 @@ def test_the_budget_ends_a_call(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "within 0.5 us" in capsys.readouterr().err
 
 
+def test_a_core_that_never_ends_its_work_ends_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endless = """%true = arith.constant true
+    scf.while () : () -> () { scf.condition(%true) } do { scf.yield }"""
+    (folder / "endless.mlir").write_text(one_core(core=endless))
+    assert simulate("endless.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--max-idle", "0.2") == 9
+    said = capsys.readouterr().err
+    assert "a livelock" in said
+    assert "--max-idle" in said
+
+
+@pytest.mark.parametrize("size", [10**14, 2**61])
+def test_an_argument_that_no_memory_holds(
+    folder: Path, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    text = one_core().replace("%Y: memref<256xi32>)", f"%Y: memref<256xi32>, %Z: memref<{size}xi32>)")
+    (folder / "huge.mlir").write_text(text)
+    assert simulate("huge.mlir", "--in", "X=x.npy", "--out", "Y=y.npy", "--out", "Z=z.npy") == 28
+    assert "argument Z does not fit into this machine's memory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("body", "signal"),
     [
         ("*(volatile int *)8 = 1;", "SIGSEGV"),
         ("volatile int zero = 0; y[0] = x[0] / zero;", "SIGFPE"),
         ("__builtin_trap();", "SIGILL"),
+        ("for (int i = 0; i > -(1 << 28); i--) y[i] = 1;", "SIGSEGV"),
+        ("for (int i = 0; i < 1 << 28; i++) y[i] = 1;", "SIGSEGV"),
         ("volatile char b[64 << 20]; for (int i = (64 << 20) - 1; i >= 0; i -= 4096) b[i] = 1;", "SIGSEGV"),
     ],
 )
