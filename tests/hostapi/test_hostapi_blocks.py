@@ -168,7 +168,7 @@ def test_refuses_what_the_format_does_not_have(check: Check, arch: str, body: st
 def test_integer_accumulators_of_32_bits_hold_floats_by_their_bits(load: Load, check: Check) -> None:
     source = """extern "C" void pass(const float *in, const bfloat16 *narrow, float *out, int32 *raw) {
       aie::accum<acc32, 16> acc = aie::zeros<acc32, 16>();
-      acc = aie::add(aie::load_v<16>(in), aie::load_v<16>(in));
+      acc.from_vector(aie::add(aie::load_v<16>(in), aie::load_v<16>(in)));
       aie::store_v(out, acc.to_vector<float>());
       acc.from_vector(aie::load_v<16>(narrow));
       aie::store_v(raw, acc.to_vector<int32>());

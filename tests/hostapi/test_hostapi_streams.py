@@ -104,6 +104,26 @@ def test_a_vector_comes_back_from_its_register(check: Check) -> None:
     assert "error" in check(INCLUDE + "void f(aie::vector<int8, 256> v) { auto w = v.to_native(); }")
 
 
+ASSIGNED = """extern "C" void widen(const bfloat16 *in, const int8 *whole, float *out, int32 *sum) {
+  aie::accum<accfloat, 16> acc = aie::zeros<accfloat, 16>();
+  acc = aie::load_v<16>(in);
+  aie::store_v(out, acc.to_vector<float>());
+  aie::accum<acc32, 32> total;
+  total = aie::load_v<32>(whole);
+  aie::store_v(sum, aie::add(total, total).to_vector<int32>());
+}"""
+
+
+def test_an_accumulator_takes_a_vector_by_assignment_on_aie2p_only(load: Load, check: Check) -> None:
+    values = np.linspace(-3, 5, 16, dtype=np.float32).astype(ml_dtypes.bfloat16)
+    whole = np.arange(-16, 16, dtype=np.int8)
+    out, total = np.zeros(16, np.float32), np.zeros(32, np.int32)
+    load(INCLUDE + ASSIGNED, "aie2p").call("widen", values, whole, out, total)
+    np.testing.assert_array_equal(out, values.astype(np.float32))
+    np.testing.assert_array_equal(total, 2 * whole.astype(np.int32))
+    assert "no match for" in check(INCLUDE + ASSIGNED) or "no viable overloaded" in check(INCLUDE + ASSIGNED)
+
+
 @pytest.mark.parametrize(
     ("body", "hint"),
     [

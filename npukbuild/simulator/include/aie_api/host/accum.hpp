@@ -50,6 +50,13 @@ public:
     NPUK_INLINE explicit accum(const vector<T, Elems> &v, int shift = 0) {
         from_vector(v, shift);
     }
+    // AIE2's API declares this but does not define what it needs.
+    template <ElemBaseType T>
+        requires(npuk::arch == 21)
+    NPUK_INLINE accum &operator=(const vector<T, Elems> &v) {
+        from_vector(v);
+        return *this;
+    }
     template <BlockType T>
     NPUK_INLINE explicit accum(const block_vector<T, Elems> &v, int shift = 0) {
         from_vector(v, shift);
