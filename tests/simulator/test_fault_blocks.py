@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from npukbuild.errors import SimulationFault
@@ -10,11 +12,15 @@ from npukbuild.simulator.hostcc import compile_kernels
 from npukbuild.simulator.kernel_library import KernelLibrary
 from tests.simulator.designs import COPY, PASS, load, one_core
 from tests.simulator.faulty import TWO_CHANNELS, fault_of, line_of
+from tests.simulator.test_simulate_command import CASCADE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VIEW = "%s = memref.subview %x[{}] [{}] [{}] : memref<64xi32> to memref<{}xi32, strided<[{}], offset: {}>>"
 CALL = "func.call @{}(%x, %y) : (memref<64xi32>, memref<64xi32>) -> ()"
 DECLARED = "func.func private @{}(memref<64xi32>, memref<64xi32>)"
-FILLS = {"k": (0, 64), "past": (0, 65), "before": (-3, 64), "far": (0, 200)}
+FILLS = {"k": (0, 64), "past": (0, 65), "before": (-3, 64), "far": (0, 200), "over": (96, 97)}
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +155,38 @@ def fault_of_making(text: str) -> SimulationFault:
     with pytest.raises(SimulationFault) as caught:
         Simulator(load(text))
     return caught.value
+
+
+def test_a_vector_that_reaches_past_its_buffer() -> None:
+    load = "%far = arith.constant 56 : index\n %w16 = vector.load %x[%far] : memref<64xi32>, vector<16xi32>\n"
+    text = one_core(load + COPY)
+    fault = fault_of(text)
+    assert fault.what == "a core accesses x_cons_buff_0 of (0,2) outside its bounds"
+    assert fault.why == "a vector of 16 at [56] of a block of 64"
+    assert (fault.where or "").startswith(f"design.mlir:{line_of(text, 'vector.load')}")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_core_function_that_writes_far_from_its_block_is_found_when_the_call_ends(
+    fills: KernelLibrary, beside: bool
+) -> None:
+    text = one_core(
+        f"{CALL.format('k')}\n{CALL.format('over')}",
+        extra=f"{DECLARED.format('k')}\n{DECLARED.format('over')}",
+    )
+    fault = fault_of(text, fills, beside=beside)
+    assert fault.what.startswith("something wrote outside buffer y_buff_")
+    assert "guard bytes around it were overwritten (memref<64xi32>)" in (fault.why or "")
+
+
+def test_a_core_function_with_a_cascade_that_writes_beyond_its_block(
+    compile_cc: Callable[[str], Any],
+) -> None:
+    kernels = compile_cc(
+        "#include <aie_api/aie.hpp>\n"
+        'extern "C" void give(int *x) { put_mcd(aie::load_v<16>(x)); }\n'
+        'extern "C" void take(int *y) { aie::store_v(y + 56, get_scd_v16int32()); }\n'
+    )
+    fault = fault_of(CASCADE, kernels)
+    assert fault.what == "core function take writes past the end of its block"
+    assert (fault.why or "").startswith("it wrote up to 32 bytes behind y_buff_0")
