@@ -13,25 +13,15 @@ from npukbuild.errors import DesignError
 from npukbuild.ir.design import (
     Allocation,
     Array,
-    Descriptor,
-    Dim,
-    Free,
-    Pad,
-    Push,
     Sequence,
     SequenceOp,
-    SetLock,
     TileId,
-    Wait,
-    WriteBuffer,
 )
 from npukbuild.ir.dialects import aie_ops, aiex_ops, configure_ops, task_ops, trace_ops
 from npukbuild.ir.dialects.base import DesignOp, location_of
-from npukbuild.ir.lowering import raw, stages, traces
-from npukbuild.ir.lowering.bd_chains import configured_chain
+from npukbuild.ir.lowering import raw, stages, task_calls, transfers
 from npukbuild.ir.lowering.constants import constant, evaluate
 from npukbuild.ir.lowering.host_buffers import declared
-from npukbuild.ir.lowering.tasks import Task, configure_task
 from npukbuild.ir.lowering.values import array_of
 
 if TYPE_CHECKING:
@@ -40,6 +30,7 @@ if TYPE_CHECKING:
     from npukbuild.ir.design import Buffer, Location
     from npukbuild.ir.lowering.stages import Configured, OpenStage
     from npukbuild.ir.lowering.state import State
+    from npukbuild.ir.lowering.tasks import Task
 
 _MOST_OPERATIONS = 1_000_000
 """Unrolled loops beyond this are surely not meant."""
@@ -284,155 +275,6 @@ class Sequencer:
         }
 
 
-def _memcpy(run: Sequencer, op: aiex_ops.DmaMemcpyNdOp) -> None:
-    name = op.text("metadata") or ""
-    target = run.allocation(name, op)
-    view = run.view(op.operands[0])
-    if view is None:
-        raise DesignError("a transfer needs an argument of the runtime sequence", where=str(location_of(op)))
-    if target is None or traces.leave_out(run.state, target.tile, target.direction, target.channel):
-        return
-    offsets, sizes, strides = (
-        tuple(run.number(entry, op, key) for entry in op.entries(key))
-        for key in ("offsets", "sizes", "strides")
-    )
-    offset = view.offset + sum(first * second for first, second in zip(offsets, strides, strict=True))
-    linear = sizes[1:3] == (1, 1) and strides[1:] == (0, 0, 1)
-    dims = tuple(Dim(size, stride) for size, stride in zip(sizes[1:], strides[1:], strict=True))
-    while len(dims) > 1 and dims[0].size == 1:
-        dims = dims[1:]
-    length = sizes[1] * sizes[2] * sizes[3]
-    descriptor = Descriptor(
-        view.argument,
-        offset,
-        length,
-        () if linear else dims,
-        _memcpy_pads(op),
-        id=op.number("id"),
-        packet=op.data("packet"),
-        loc=location_of(op),
-    )
-    iteration = Dim(sizes[0], strides[0]) if sizes[0] > 1 else None
-    token = op.flag("issue_token") or target.direction == "S2MM"
-    run.found.append(Push(target, (descriptor,), sizes[0] - 1, iteration, token, loc=location_of(op)))
-    run.state.transfers.append((op, view.type, sizes, strides))
-
-
-def _memcpy_pads(op: aiex_ops.DmaMemcpyNdOp) -> tuple[Pad, ...]:
-    pads = tuple(
-        Pad(op.number(f"d{dim}_zero_before") or 0, op.number(f"d{dim}_zero_after") or 0) for dim in (2, 1, 0)
-    )
-    return pads if any(pad.before or pad.after for pad in pads) else ()
-
-
-def _wait(run: Sequencer, op: DesignOp) -> None:
-    target = run.allocation(op.text("symbol") or "", op)
-    if target is not None:
-        _add_wait(run, op, Wait(target.tile, target.direction, target.channel, loc=location_of(op)))
-
-
-def _add_wait(run: Sequencer, op: Operation, wait: Wait) -> None:
-    traces.refuse_wait(run.state, wait.tile, wait.direction, wait.channel, op)
-    run.found.append(wait)
-
-
-def _sync(run: Sequencer, op: aiex_ops.SyncOp) -> None:
-    column, row, direction, channel = (
-        run.number(op.field(name), op, name) for name in ("column", "row", "direction", "channel")
-    )
-    columns, rows = (
-        run.number(1 if op.field(name) is None else op.field(name), op, name)
-        for name in ("column_num", "row_num")
-    )
-    if columns > run.state.target.columns or rows > run.state.target.rows:
-        raise DesignError(f"npu.sync over {columns} x {rows} tiles", where=str(location_of(op)))
-    for tile in (TileId(column + c, row + r) for c in range(max(columns, 1)) for r in range(max(rows, 1))):
-        _add_wait(run, op, Wait(tile, "MM2S" if direction else "S2MM", channel, loc=location_of(op)))
-
-
-def _rtp(run: Sequencer, op: aiex_ops.RtpWriteOp) -> None:
-    name = op.text("buffer") or op.text("buffer_sym_name") or ""
-    index, value = (run.number(op.field(key), op, key) for key in ("index", "value"))
-    run.found.append(
-        WriteBuffer(_buffer_named(run, name, op).name, index, value & 0xFFFFFFFF, location_of(op))
-    )
-
-
-def _buffer_named(run: Sequencer, name: str, op: Operation) -> Buffer:
-    buffer = run.placed.get(name)
-    if buffer is None:
-        raise DesignError(f"no buffer is named {name}", where=str(location_of(op)))
-    return buffer
-
-
-def _set_lock(run: Sequencer, op: DesignOp) -> None:
-    name = run.state.values.get(op.operands[0])
-    if not isinstance(name, str):
-        raise DesignError("set_lock needs an aie.lock", where=str(location_of(op)))
-    run.found.append(SetLock(name, op.number("value") or 0, location_of(op)))
-
-
-def _configure(run: Sequencer, op: DesignOp) -> None:
-    if isinstance(op, task_ops.ConfigureTaskOp):
-        tile = run.state.tiles.get(op.operands[0])
-        direction: Any = op.text("direction")
-        if tile is None:
-            raise DesignError("a task needs a tile", where=str(location_of(op)))
-        target: Allocation | None = Allocation(
-            "", tile, direction, op.number("channel") or 0, location_of(op)
-        )
-    else:
-        target = run.allocation(op.text("alloc") or "", op)
-    if target is not None:
-        run.tasks[op.results[0]] = configure_task(run, op, target, len(run.tasks))
-
-
-def _start_chain(run: Sequencer, op: DesignOp) -> None:
-    configure = configured_chain(run.state, op)
-    _configure(run, configure)
-    task = run.tasks.pop(configure.results[0], None)
-    if task is not None:
-        run.tasks[op.results[0]] = task
-        _add_push(run, _push_of(task, op))
-
-
-def _start(run: Sequencer, op: DesignOp) -> None:
-    task = run.task_of(op)
-    _add_push(run, _push_of(task, op))
-
-
-def _add_push(run: Sequencer, push: Push) -> None:
-    target = push.target
-    if not traces.leave_out(run.state, target.tile, target.direction, target.channel):
-        run.found.append(push)
-
-
-def _push_of(task: Task, op: DesignOp) -> Push:
-    return Push(
-        task.target, task.descriptors, task.repeat, task.iteration, task.token, task.name, location_of(op)
-    )
-
-
-def _await(run: Sequencer, op: DesignOp) -> None:
-    task = run.task_of(op)
-    if not task.token:
-        run.state.problems.error(
-            f"task {task.name} is awaited but issues no token",
-            location_of(op),
-            hint="configure it with {issue_token = true}",
-        )
-    task.give_back(run)
-    target = task.target
-    wait = Wait(target.tile, target.direction, target.channel, 1, task.name, frees=True, loc=location_of(op))
-    _add_wait(run, op, wait)
-
-
-def _free(run: Sequencer, op: DesignOp) -> None:
-    task = run.task_of(op)
-    task.give_back(run)
-    run.found.append(Free(task.name, location_of(op)))
-
-
 _HARMLESS = (
     aie_ops.EndOp,
     aiex_ops.PreemptOp,
@@ -446,18 +288,18 @@ _HARMLESS = (
 )
 
 _HANDLERS: dict[type[Any], Any] = {
-    aiex_ops.DmaMemcpyNdOp: _memcpy,
-    aiex_ops.DmaWaitOp: _wait,
-    aiex_ops.SyncOp: _sync,
-    aiex_ops.RtpWriteOp: _rtp,
-    aiex_ops.SetLockOp: _set_lock,
-    task_ops.ConfigureTaskOp: _configure,
-    task_ops.ConfigureTaskForOp: _configure,
-    task_ops.StartBdChainOp: _start_chain,
-    task_ops.StartBdChainForOp: _start_chain,
-    task_ops.StartTaskOp: _start,
-    task_ops.AwaitTaskOp: _await,
-    task_ops.FreeTaskOp: _free,
+    aiex_ops.DmaMemcpyNdOp: transfers.memcpy,
+    aiex_ops.DmaWaitOp: transfers.wait,
+    aiex_ops.SyncOp: transfers.sync,
+    aiex_ops.RtpWriteOp: transfers.rtp,
+    aiex_ops.SetLockOp: transfers.set_lock,
+    task_ops.ConfigureTaskOp: task_calls.configure,
+    task_ops.ConfigureTaskForOp: task_calls.configure,
+    task_ops.StartBdChainOp: task_calls.start_chain,
+    task_ops.StartBdChainForOp: task_calls.start_chain,
+    task_ops.StartTaskOp: task_calls.start,
+    task_ops.AwaitTaskOp: task_calls.await_,
+    task_ops.FreeTaskOp: task_calls.free,
     aiex_ops.Write32Op: raw.write32,
     aiex_ops.MaskWrite32Op: raw.maskwrite32,
     aiex_ops.BlockWriteOp: raw.blockwrite,
