@@ -226,6 +226,72 @@ constexpr auto cbegin_vector_circular(const T *base) {
     return vector_circular_iterator<const T, Elems, ArrayElems>(base);
 }
 
+// The same of whole arrays, and the iterators that jump: they need not move by less than the buffer's length.
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
+constexpr auto begin_circular(T (&base)[Elems]) {
+    return begin_circular<Elems, Resource>(static_cast<T *>(base));
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
+constexpr auto begin_vector_circular(T (&base)[ArrayElems]) {
+    return begin_vector_circular<Elems, ArrayElems, Resource>(static_cast<T *>(base));
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto begin_random_circular(T *base, size_t n) {
+    return begin_circular<Resource>(base, n);
+}
+template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto begin_random_circular(T *base) {
+    return begin_circular<Elems, Resource>(base);
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
+constexpr auto begin_random_circular(T (&base)[Elems]) {
+    return begin_circular<Elems, Resource>(static_cast<T *>(base));
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto begin_vector_random_circular(T *base, size_t n) {
+    return begin_vector_circular<Elems, Resource>(base, n);
+}
+template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto begin_vector_random_circular(T *base) {
+    return begin_vector_circular<Elems, ArrayElems, Resource>(base);
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
+constexpr auto begin_vector_random_circular(T (&base)[ArrayElems]) {
+    return begin_vector_circular<Elems, ArrayElems, Resource>(static_cast<T *>(base));
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
+constexpr auto cbegin_circular(const T (&base)[Elems]) {
+    return cbegin_circular<Elems, Resource>(static_cast<const T *>(base));
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
+constexpr auto cbegin_vector_circular(const T (&base)[ArrayElems]) {
+    return cbegin_vector_circular<Elems, ArrayElems, Resource>(static_cast<const T *>(base));
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto cbegin_random_circular(const T *base, size_t n) {
+    return cbegin_circular<Resource>(base, n);
+}
+template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto cbegin_random_circular(const T *base) {
+    return cbegin_circular<Elems, Resource>(base);
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
+constexpr auto cbegin_random_circular(const T (&base)[Elems]) {
+    return cbegin_circular<Elems, Resource>(static_cast<const T *>(base));
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto cbegin_vector_random_circular(const T *base, size_t n) {
+    return cbegin_vector_circular<Elems, Resource>(base, n);
+}
+template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr auto cbegin_vector_random_circular(const T *base) {
+    return cbegin_vector_circular<Elems, ArrayElems, Resource>(base);
+}
+template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
+constexpr auto cbegin_vector_random_circular(const T (&base)[ArrayElems]) {
+    return cbegin_vector_circular<Elems, ArrayElems, Resource>(static_cast<const T *>(base));
+}
+
 // Streams of vectors out of and into memory.
 template <DecoratedElemBaseType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
 class vector_input_buffer_stream {

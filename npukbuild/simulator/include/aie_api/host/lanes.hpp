@@ -156,6 +156,15 @@ NPUK_INLINE lanes<To, N> shift_round_saturate(const lanes<Wide, N> &a, int shift
     const unsigned mode = control.saturation;
     if (mode == 0) {
         for (unsigned i = 0; i < N; ++i) out[i] = static_cast<To>(srs_round(in[i], shift, table));
+    } else if (shift < 0) {  // up: what leaves the lane saturates too
+        const limits range = saturation_limits<Bits, SaturateSigned>(mode);
+        const int up = -shift;
+        for (unsigned i = 0; i < N; ++i) {
+            const int64_t value = in[i], far = int64_t(1) << 34;
+            const int64_t near = value < -far ? -far : value > far ? far : value;  // beyond every range already
+            const int64_t shifted = up > 28 ? near * (int64_t(1) << 28) : near << up;
+            out[i] = static_cast<To>(shifted < range.low ? range.low : shifted > range.high ? range.high : shifted);
+        }
     } else {
         const limits range = saturation_limits<Bits, SaturateSigned>(mode);
         for (unsigned i = 0; i < N; ++i) {

@@ -47,7 +47,7 @@ public:
     }
     template <class... T>
     static constexpr mask from_uint64(uint64_t word, T... more) {
-        static_assert(sizeof...(more) + 1 == words / 2);
+        static_assert(sizeof...(more) + 1 == words / 2 && Elems % 64 == 0);
         mask out;
         unsigned i = 0;
         for (uint64_t w : {word, static_cast<uint64_t>(more)...}) {

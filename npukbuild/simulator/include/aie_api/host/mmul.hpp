@@ -260,7 +260,9 @@ public:
     NPUK_INLINE mmul(const accum_type &acc) : c_(acc.lanes()) {}
     template <ElemBaseType T>
     NPUK_INLINE mmul(const vector<T, size_C> &v, int shift = 0) : c_(accum_type(v, shift).lanes()) {}
-    NPUK_INLINE mmul(const operated<accum_type> &op) : c_(op.value().lanes()) {}
+    NPUK_INLINE mmul(const operated<accum_type> &op) : c_(op.value().lanes()) {
+        if (op.negative) c_ = npuk::each(c_, [](auto a) { return -a; });
+    }
     NPUK_INLINE mmul &operator=(const accum_type &acc) {
         c_ = acc.lanes();
         return *this;

@@ -83,10 +83,6 @@ template <ElemBaseType TR, AccumOrOp Acc>
 NPUK_INLINE vector<TR, Acc::size()> to_vector(const Acc &acc, int shift = 0) {
     return detail::accumulator_value(acc).template to_vector<TR>(shift);
 }
-template <ElemBaseType TR, unsigned M, unsigned K, unsigned N, class A, class B, class Tag>
-NPUK_INLINE vector<TR, M * N> to_vector(const mmul<M, K, N, A, B, Tag> &product, int shift = 0) {
-    return product.template to_vector<TR>(shift);
-}
 template <AccumElemBaseType AccumTag, VectorOrOp Vec>
 NPUK_INLINE accum<AccumTag, Vec::size()> from_vector(const Vec &v, int shift = 0) {
     accum<AccumTag, Vec::size()> out;

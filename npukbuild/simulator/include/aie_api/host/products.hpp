@@ -187,12 +187,27 @@ NPUK_INLINE TR msc(TR c, T1 a, T2 b) {
     return TR(float(c) - float(a) * float(b));
 }
 
+// A product as a function; it gives the mmul, from which the sum is taken, and takes a sum or an mmul to add to.
 template <unsigned M, unsigned K, unsigned N, AccumElemBaseType AccumTag = accauto, VectorOrOp VecA, VectorOrOp VecB>
     requires(VecA::size() == M * K && VecB::size() == K * N && detail::is_valid_mul_op_v<VecA, VecB>)
 NPUK_INLINE auto mmul_fn(const VecA &a, const VecB &b) {
-    mmul<M, K, N, detail::elem_of_t<VecA>, detail::elem_of_t<VecB>, AccumTag> product;
+    // The tag reaches the product only by its default: the real function drops it on the way.
+    using Tag = detail::default_accum_tag_t<detail::elem_of_t<VecA>, detail::elem_of_t<VecB>>;
+    mmul<M, K, N, detail::elem_of_t<VecA>, detail::elem_of_t<VecB>, Tag> product;
     product.mul(a, b);
-    return product.to_accum();
+    return product;
+}
+template <unsigned M, unsigned K, unsigned N, AccumOrOp Acc, VectorOrOp VecA, VectorOrOp VecB>
+    requires(Acc::size() == M * N && VecA::size() == M * K && VecB::size() == K * N && detail::is_valid_mul_op_v<VecA, VecB>)
+NPUK_INLINE auto mmac_fn(const Acc &c, const VecA &a, const VecB &b) {
+    mmul<M, K, N, detail::elem_of_t<VecA>, detail::elem_of_t<VecB>, typename operand_base_type_t<Acc>::value_type> product(detail::accumulator_value(c));
+    product.mac(a, b);
+    return product;
+}
+template <unsigned M, unsigned K, unsigned N, ElemBaseType A, ElemBaseType B, AccumElemBaseType Tag, VectorOrOp VecA, VectorOrOp VecB>
+NPUK_INLINE auto mmac_fn(mmul<M, K, N, A, B, Tag> &c, const VecA &a, const VecB &b) {
+    c.mac(a, b);
+    return c;
 }
 
 namespace detail {
@@ -225,6 +240,12 @@ template <unsigned Lanes, AccumElemBaseType AccumTag = accauto, Vector VecCoeff,
 NPUK_INLINE auto accumulate(const VecCoeff &coeff, unsigned coeff_start, const VecData &data, const Next &...next) {
     using Tag = detail::product_accum_tag_t<AccumTag, VecCoeff, VecData>;
     return accumulate<Lanes>(zeros<Tag, Lanes>(), coeff, coeff_start, data, next...);
+}
+
+template <unsigned Lanes, AccumOrOp Acc, Vector VecCoeff, Vector VecData, size_t N>
+    requires(N >= 1)
+NPUK_INLINE operand_base_type_t<Acc> accumulate(const Acc &acc, const VecCoeff &coeff, unsigned coeff_start, const std::array<VecData, N> &data) {
+    return [&]<size_t... I>(std::index_sequence<I...>) { return accumulate<Lanes>(acc, coeff, coeff_start, data[I]...); }(std::make_index_sequence<N>{});
 }
 
 }  // namespace aie

@@ -244,10 +244,16 @@ public:
     void store(T2 *ptr) const { to_memory(ptr); }
     template <aie_dm_resource = aie_dm_resource::none, class T2>
         requires(std::is_same_v<T2, T>)
-    void load_unaligned(const T2 *ptr, unsigned) { *this = from_memory(ptr); }
+    void load_unaligned(const T2 *ptr, unsigned) {
+        static_assert(bits() <= 1024, "unaligned loads take at most 1024 bits");
+        *this = from_memory(ptr);
+    }
     template <aie_dm_resource = aie_dm_resource::none, class T2>
         requires(std::is_same_v<T2, T>)
-    void store_unaligned(T2 *ptr, unsigned) const { to_memory(ptr); }
+    void store_unaligned(T2 *ptr, unsigned) const {
+        static_assert(bits() <= 1024, "unaligned stores take at most 1024 bits");
+        to_memory(ptr);
+    }
 
 private:
     lanes_type lanes_;
