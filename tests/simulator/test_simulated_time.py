@@ -1,4 +1,4 @@
-"""Times of the event simulation: rates, bottlenecks, agreement with the closed form, trace and page."""
+"""Times of the event simulation: rates, bottlenecks, trace and page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from npukbuild.ir import load_design
@@ -16,7 +15,6 @@ from npukbuild.ir.design import Array, Function
 from npukbuild.kernels.matmul import MatmulProblem
 from npukbuild.planner import plan_matmul
 from npukbuild.render import render
-from npukbuild.simulator import RunResult, Simulator
 from npukbuild.simulator.recording import Interval
 from npukbuild.simulator.timeline.page import timeline_html
 from npukbuild.simulator.timeline.tracks import colours_of
@@ -25,61 +23,9 @@ from npukbuild.simulator.trace import GROUPS, chrome_trace, trace_json, tracks_o
 from npukbuild.targets import load_target
 from npukbuild.targets.timing import convert_cycles, kernel_cycles
 from tests.simulator.designs import SEQUENCE, load, one_core
+from tests.simulator.time_only import silent, time_only
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-BYTES = {"bf16": np.uint16, "i8": np.int8, "i16": np.int16, "f32": np.float32, "i32": np.int32}
-
-
-class Silent:
-    """Core functions that compute nothing: times do not depend on data."""
-
-    def __init__(self, design: Any) -> None:
-        self.symbols = tuple(design.functions)
-
-    def new_core_state(self) -> Any:
-        return None
-
-    def bind(self, name: str, argtypes: Any, *, state: Any = None, returns: Any = None) -> Any:
-        return lambda *_: None
-
-
-def time_only(design: Any, **options: Any) -> RunResult:
-    simulator = Simulator(design, Silent(design), differential=False, **options)
-    for memory in simulator._array.memories.values():
-        memory.clean = True
-    args = [np.zeros(kind.shape, BYTES[kind.element]) for _, kind in design.sequence.arguments]
-    simulator.run(args)
-    return simulator.run(args)
-
-
-@pytest.mark.parametrize("size", [(64, 64, 512), (512, 512, 512), (128, 2048, 512), (3001, 512, 512)])
-@pytest.mark.parametrize(("target", "dtype"), [("npu1", "bf16"), ("npu1", "i8"), ("npu2", "bf16")])
-def test_the_event_simulation_agrees_with_the_closed_form(
-    size: tuple[int, int, int], target: str, dtype: str
-) -> None:
-    m, k, n = size
-    plan = plan_matmul(MatmulProblem(m=m, k=k, n=n, dtype=dtype, out_dtype=dtype), load_target(target))
-    result = time_only(load_design(render(plan).design))
-    assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("target", "problem"),
-    [
-        pytest.param("npu2_3col", MatmulProblem(320, 483, 554, "i16", "i32"), id="three columns, four rows"),
-        pytest.param("npu1_3col", MatmulProblem(969, 865, 192, "i16", "i16"), id="one shim reads two rows"),
-        pytest.param("npu1_1col", MatmulProblem(384, 256, 256, "i8", "i8"), id="first reads are a third"),
-        pytest.param("npu2", MatmulProblem(487, 768, 810, "i8", "i32"), id="as long to issue as to compute"),
-        pytest.param("npu2_2col", MatmulProblem(68, 1116, 934, "bf16", "f32"), id="small register blocks"),
-        pytest.param("npu2_1col", MatmulProblem(640, 64, 135, "i16", "i16", "col"), id="convert each call"),
-    ],
-)
-def test_the_models_agree_where_a_part_other_than_the_longest_matters(
-    target: str, problem: MatmulProblem
-) -> None:
-    plan = plan_matmul(problem, load_target(target))
-    result = time_only(load_design(render(plan).design))
-    assert result.microseconds == pytest.approx(plan.prediction.total_us, rel=0.05)
 
 
 def test_a_long_transfer_does_not_hold_up_a_short_one_beside_it() -> None:
@@ -93,10 +39,7 @@ def test_a_long_transfer_does_not_hold_up_a_short_one_beside_it() -> None:
 def test_a_second_call_takes_as_long_as_the_first() -> None:
     problem = MatmulProblem(m=576, k=640, n=35, dtype="bf16", out_dtype="f32", b_layout="col")
     design = load_design(render(plan_matmul(problem, load_target("npu2_5col"))).design)
-    simulator = Simulator(design, Silent(design), differential=False)
-    for memory in simulator._array.memories.values():
-        memory.clean = True
-    args = [np.zeros(kind.shape, BYTES[kind.element]) for _, kind in design.sequence.arguments]
+    simulator, args = silent(design)
     first, second = simulator.run(args), simulator.run(args)
     assert second.cycles == pytest.approx(first.cycles, rel=0.02)
 
@@ -237,11 +180,8 @@ def test_the_ddr_counter_adds_up_to_the_bytes_that_moved() -> None:
 
 def test_a_trace_that_stops_early_says_so() -> None:
     design = load_design((GOLDEN / "G2_matmul_128x512x512_bf16.mlir").read_text())
-    simulator = Simulator(design, Silent(design), differential=False, trace=True)
+    simulator, args = silent(design, trace=True)
     simulator._recorder.limit = 500
-    for memory in simulator._array.memories.values():
-        memory.clean = True
-    args = [np.zeros(kind.shape, BYTES[kind.element]) for _, kind in design.sequence.arguments]
     for result in (simulator.run(args), simulator.run(args)):
         assert len(result.intervals) == 500
         assert result.left_out > 1000
