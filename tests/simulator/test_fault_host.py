@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from npukbuild.errors import NpukbuildError
-from npukbuild.ir.design import Push, Wait
+from npukbuild.ir.design import Dim, Push, Wait
 from npukbuild.simulator import Simulator
 from tests.simulator.designs import SEQUENCE, call, change_sequence, load, one_core
 from tests.simulator.faulty import NothingKernels, broken, fault_of, line_of
@@ -165,3 +165,20 @@ def test_a_write_of_the_host_beside_what_is_there(write: str, said: str, why: st
     assert why in (fault.why or "")
     assert (fault.where or "").startswith(f"design.mlir:{line_of(text, write)}")
     assert fault.hint
+
+
+@pytest.mark.parametrize(("stride", "reach"), [(128, "256..383"), (-64, "-128..-1")])
+def test_a_repeated_transfer_that_overruns_in_a_later_start(stride: int, reach: str) -> None:
+    def repeated(operations: Any) -> Any:
+        return [
+            replace(
+                op, descriptors=(replace(op.descriptors[0], length=128),), repeat=2, iteration=Dim(3, stride)
+            )
+            if isinstance(op, Push) and op.target.direction == "MM2S"
+            else op
+            for op in operations
+        ]
+
+    fault = fault_of(change_sequence(load(one_core()), repeated))
+    assert fault.what == "a descriptor reaches outside host argument X"
+    assert f"it touches elements {reach} and X has 256" in (fault.why or "")
