@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator import Simulator
-from npukbuild.simulator.budgets import Progress
+from npukbuild.simulator.budgets import GRACE_SECONDS, Patience, Progress
 from tests.simulator.designs import one_core
 from tests.simulator.faulty import NothingKernels, broken, fault_of, line_of
 
@@ -154,6 +155,17 @@ def test_only_time_in_which_nothing_of_the_host_moves_is_idle(monkeypatch: pytes
     assert not after(0.5)
     assert not after(1000.0), "the process was stopped: that counts as one second"
     assert [after(0.5) for _ in range(5)] == [False] * 4 + [True]
+
+
+def test_a_call_that_is_stuck_in_no_core_function_is_given_up_too() -> None:
+    go_on = threading.Event()
+    worker = threading.Thread(target=go_on.wait, daemon=True)
+    worker.start()
+    fault = Patience(lambda: (None, 0), -GRACE_SECONDS, 20.0).wait(worker)
+    go_on.set()
+    assert fault is not None
+    assert fault.what == "the simulation does not come to an end"
+    assert "max_seconds (--max-seconds)" in (fault.hint or "")
 
 
 @pytest.mark.parametrize("step", [0, -1])
