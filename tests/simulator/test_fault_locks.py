@@ -78,3 +78,13 @@ def test_a_core_that_releases_more_than_it_holds_when_it_runs() -> None:
     assert (fault.where or "").startswith(f"design.mlir:{line_of(text, 'objectfifo.release')}")
     assert "(Consume) it has acquired 0 that it has not released" in (fault.why or "")
     assert "release as often as you acquire" in (fault.hint or "")
+
+
+def test_a_lock_that_overflows_although_somebody_waits_for_it() -> None:
+    waiting = (
+        "%c = aie.core(%core) {\n aie.use_lock(%l, AcquireGreaterEqual, 63)\n aie.end\n }\n  %m = aie.mem"
+    )
+    text = overflowing(62).replace("%m = aie.mem", waiting).replace("(%l, Release, 1)", "(%l, Release, 2)")
+    fault = fault_of(text)
+    assert fault.what == "lock full of (0,2) overflows"
+    assert "(0,2) S2MM 0 releases 2 and it is 62, which makes 64" in (fault.why or "")
