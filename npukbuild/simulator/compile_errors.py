@@ -48,24 +48,37 @@ def explain(stderr: str, code: int, source: Path, log_file: Path) -> CompileErro
             hint='define it in one of the kernel sources, or declare it extern "C" if it is there',
             details=[log],
         )
-    for index, line in enumerate(lines):
-        if (match := _DIAGNOSTIC.match(line)) and not _is_a_consequence(lines[index + 1 :], match):
-            where = _place_in_kernel(lines, index, match)
-            code_line = _line_of(where)
-            inside = _is_ours(match["file"])
-            excerpt = [f"{code_line.strip()}"] if inside and code_line else _excerpt(lines, index)
-            return CompileError(
-                "the kernel does not compile for the host",
-                where=where,
-                why=_instantiated(lines, index) + _plain(match["text"]) if inside else _plain(match["text"]),
-                hint=hint_for(match["text"], code_line),
-                details=[*excerpt, log],
-            )
+    if (found := _first_error(lines)) is not None:
+        index, match, where = found
+        code_line = _line_of(where)
+        inside = _is_ours(match["file"])
+        excerpt = [code_line.strip()] if inside and code_line else _excerpt(lines, index)
+        return CompileError(
+            "the kernel does not compile for the host",
+            where=where,
+            why=_instantiated(lines, index) + _plain(match["text"]) if inside else _plain(match["text"]),
+            hint=hint_for(match["text"], code_line),
+            details=[*excerpt, log],
+        )
     why = f"the compiler was killed by signal {-code}" if code < 0 else f"the compiler ended with code {code}"
     tail = [line for line in lines if line.strip()][-5:]
     return CompileError(
         "the kernel does not compile for the host", where=str(source), why=why, details=[*tail, log]
     )
+
+
+def _first_error(lines: Sequence[str]) -> tuple[int, re.Match[str], str] | None:
+    """The first error with a place in a kernel, else the first at all: its line, its words and its place.
+
+    clang leaves the way to a kernel out of some errors inside the API, and then says the same again with it.
+    """
+    errors = [
+        (index, match, _place_in_kernel(lines, index, match))
+        for index, line in enumerate(lines)
+        if (match := _DIAGNOSTIC.match(line)) and not _is_a_consequence(lines[index + 1 :], match)
+    ]
+    in_kernels = (error for error in errors if not _is_ours(error[2].partition(":")[0]))
+    return next(in_kernels, errors[0] if errors else None)
 
 
 def _is_a_consequence(following: Sequence[str], match: re.Match[str]) -> bool:

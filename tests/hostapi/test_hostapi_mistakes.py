@@ -114,6 +114,15 @@ def test_an_error_in_the_api_shows_the_kernel_s_line(tmp_path: Path) -> None:
     assert error.details[0] == "aie::mmul<5, 8, 4, float, float> m;"
 
 
+@pytest.mark.parametrize("compiler_name", ["g++", "clang++"])
+def test_an_error_deep_in_the_api_is_told_at_the_kernel(tmp_path: Path, compiler_name: str) -> None:
+    body = "auto low = aie::mul<acc32>(aie::load_v<16>(f), aie::load_v<16>(f));\n  low = aie::msc(low, x, x);"
+    text = f"{API}{HEAD}  auto x = aie::load_v<16>(f);\n  {body}\n}}\n"
+    error = told(tmp_path, compiler_name, text)
+    assert (error.where or "").startswith(f"{tmp_path / 'kernel.cc'}:")
+    assert "in this accumulator" in (error.why or "")
+
+
 KINDS = {"int4": 4, "int8": 8, "uint8": 8, "int16": 16, "int32": 32, "bfloat16": 16, "float": 32}
 
 

@@ -44,7 +44,7 @@ extern "C" void masks(int32 *out) {
     const aie::mask<16> word(5u), all(true);
     out[0] = word.to_uint32();
     out[1] = all.to_uint32();
-    out[2] = aie::mask<48>::from_uint64(~0ull).count();
+    out[2] = aie::mask<64>::from_uint64(~0ull >> 16).count();
     out[3] = aie::mask<64>::from_uint32(1, 2).data()[1];
 }
 """
