@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_a_negative_shift_goes_up_and_saturates(load: Load, name: str, dtype: ty
     info = np.iinfo(dtype)
     for mode, low in ((0, None), (1, info.min), (3, -info.max)):
         for shift in (-1, -2, -4):
-            out = np.zeros(16, dtype)
+            out: NDArray[Any] = np.zeros(16, dtype)
             load(KERNEL).call(name, data.astype(np.int32), out, shift, mode)
             exact = data.astype(np.int64) << -shift
             wanted = exact if low is None else np.clip(exact, low, info.max)
