@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,3 +69,11 @@ def test_a_core_function_with_a_c_plus_plus_name_is_named(compile_cc: Callable[[
         Simulator(load(text), compile_cc("void kern(int *x, int *y) { y[0] = x[0]; }"))
     assert "_Z4kern" in (caught.value.why or "")
     assert 'extern "C"' in (caught.value.hint or "")
+
+
+def test_a_sequence_that_the_design_has_not_and_one_of_several() -> None:
+    with pytest.raises(SimulationFault, match="no runtime sequence nosuch") as caught:
+        Simulator(load(one_core()), sequence="nosuch")
+    assert caught.value.why == "it has sequence"
+    with pytest.raises(SimulationFault, match="the design has 0 runtime sequences"):
+        Simulator(replace(load(one_core()), sequences={}))
