@@ -117,7 +117,8 @@ class Sample:
 def samples(rows: Sequence[GemmRow]) -> list[Sample]:
     """Return what can be learned: the rows' times, cycles of calls where a row or the target states them.
 
-    Left out are rows with a stated reason, without sizes, or whose block nobody states.
+    Left out are rows with a stated reason, without sizes, whose block nobody states, or of which nobody says
+    how they were timed.
     """
     found = [
         Sample(array, cycles, 2.0, kernel=kernel) for array in ARRAYS for kernel, cycles in _observed(array)
@@ -129,6 +130,8 @@ def samples(rows: Sequence[GemmRow]) -> list[Sample]:
             cycles = m * k * n / row.mac_per_cycle
             found.append(Sample(array, cycles, 0.5, row, kernel=(*kernel_of(row), m, k, n)))
         if row.time_us is None or row.size is None or block is None or reason_of(row) or is_kernel_alone(row):
+            continue
+        if not row.time_kind:
             continue
         weight = 2.0 if is_large(row) else 1.0
         shape = shape_of(row, block, row.array or default_array(row))
