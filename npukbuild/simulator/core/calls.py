@@ -372,8 +372,8 @@ def overrun(function: Function, refs: Sequence[Ref], loc: Location | None) -> Si
             f"core function {function.name} writes {'past the end' if after else 'before the start'} of "
             "its block",
             loc=loc,
-            why=f"it reached at least {after or before} bytes {'behind' if after else 'before'} {memory.name} "
-            f"({memory.type}, {memory.type.bytes} bytes); what lies there on the array is lost",
+            why=f"it reached at least {after or before} bytes {'behind' if after else 'before'} "
+            f"{memory.name} ({memory.type}, {memory.type.bytes} bytes); what lies there on the array is lost",
             hint="compare the sizes compiled into the kernel with the block's type in the design",
         )
     return fault(
