@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from npukbuild.simulator.core.scf_ops import loop
 from npukbuild.simulator.core.types import attribute
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _for(out: Emitter, op: Operation) -> None:
     low = mapped(out, attribute(op, "lowerBoundMap"), [out.use(value) for value in lows])
     high = mapped(out, attribute(op, "upperBoundMap"), [out.use(value) for value in highs])
     step = str(attribute(op, "step").value.data)
-    out.loop(op, _one("max", low), _one("min", high), step, [out.use(value) for value in initial])
+    loop(out, op, _one("max", low), _one("min", high), step, [out.use(value) for value in initial])
 
 
 def _segments(op: Operation, count: int) -> list[list[Any]]:

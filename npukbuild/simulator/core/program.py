@@ -10,14 +10,12 @@ every iteration; this translation counts in the same way.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.errors import DesignError
-from npukbuild.simulator.core import affine_ops, memrefs, scalar_ops, sync, vectors
-from npukbuild.simulator.core.functions import callee_of, counted, find_function, synchronises
+from npukbuild.simulator.core import affine_ops, memrefs, scalar_ops, scf_ops, sync, vectors
+from npukbuild.simulator.core.functions import callee_of, find_function
 from npukbuild.simulator.core.scalars import HELPERS
-from npukbuild.simulator.core.types import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,11 +130,12 @@ class Emitter:
     def operation(self, op: Operation) -> None:
         """Write one operation."""
         dialect, _, name = op.name.partition(".")
-        writer = {"scf": self._scf, "func": self._func, "cf": self._cf, "affine": self._affine}.get(dialect)
+        writer = {"func": self._func, "cf": self._cf, "affine": self._affine}.get(dialect)
         done = (
             writer(op, name)
             if writer is not None
-            else vectors.write(self, op, dialect, name)
+            else scf_ops.write(self, op, dialect, name)
+            or vectors.write(self, op, dialect, name)
             or scalar_ops.write(self, op, dialect, name)
             or memrefs.write(self, op, dialect, name)
             or sync.write(self, op, dialect, name)
@@ -164,32 +163,17 @@ class Emitter:
         loc = self.loc(op)
         return self.constant(loc, "at") if loc is not None else "None"
 
-    def _scf(self, op: Operation, name: str) -> bool:
-        if name == "for":
-            self._for(op)
-        elif name == "while":
-            self._while(op)
-        elif name == "if":
-            self._if(op)
-        elif name == "index_switch":
-            self._index_switch(op)
-        elif name == "execute_region":
-            results = self._results(op)
-            self.region(op.regions[0], self._assign(results))
-        elif name == "yield":
-            return not op.operands
-        else:
-            return False
-        return True
-
-    def _results(self, op: Operation) -> list[str]:
+    def results(self, op: Operation) -> list[str]:
+        """Give the results of an operation names, and return these."""
         names = []
         for result in op.results:
             name = self.names[result] = self.fresh()
             names.append(name)
         return names
 
-    def _assign(self, names: list[str]) -> Callable[[Operation], None]:
+    def assign(self, names: list[str]) -> Callable[[Operation], None]:
+        """Return a writer of a terminator whose operands become the values of ``names``."""
+
         def leave(op: Operation) -> None:
             if names:
                 values = ", ".join(self.use(value) for value in op.operands)
@@ -197,99 +181,8 @@ class Emitter:
 
         return leave
 
-    def _for(self, op: Operation) -> None:
-        low, high, step, *initial = [self.use(value) for value in op.operands]
-        self.loop(op, low, high, step, initial)
-
     def _affine(self, op: Operation, name: str) -> bool:
         return name == "yield" or affine_ops.write(self, op, name)
-
-    def loop(self, op: Operation, low: str, high: str, step: str, initial: list[str]) -> None:
-        """Write a counted loop that may carry values."""
-        count = self._count(op, low, high, step)
-        carried = self._results(op)
-        for name, value in zip(carried, initial, strict=True):
-            self.emit(f"{name} = {value}")
-        block = op.regions[0].block
-        index, *inner = block.args
-        for argument, name in zip(inner, carried, strict=True):
-            self.names[argument] = name
-        self.settle()
-        counter = self.names[index] = self.fresh("i")
-        self.emit(f"for {counter} in {count}:")
-        self.depth += 1
-        self.charge(self.context.loop_cycles)
-        self.block(block, self._assign(carried))
-        self.tick()
-        self.depth -= 1
-
-    def _count(self, op: Operation, low: str, high: str, step: str) -> str:
-        """Return what a loop counts through; its step must be positive, as ``scf.for`` says."""
-        if step.isdecimal() and int(step):
-            return f"range({low}, {high}, {step})"
-        counting = self.constant(partial(counted, self.core.tile, self.loc(op)), "counted")
-        return f"{counting}({low}, {high}, {step})"
-
-    def _while(self, op: Operation) -> None:
-        before, after = op.regions[0].block, op.regions[1].block
-        results = self._results(op)
-        arguments = [self.fresh() for _ in before.args]
-        for argument, name, value in zip(before.args, arguments, op.operands, strict=True):
-            self.names[argument] = name
-            self.emit(f"{name} = {self.use(value)}")
-        self.settle()
-        self.emit("while True:")
-        self.depth += 1
-        self.charge(self.context.loop_cycles)
-
-        def leave_before(condition: Operation) -> None:
-            test, *values = [self.use(value) for value in condition.operands]
-            if results:
-                self.emit(f"{', '.join(results)} = {', '.join(values)}")
-            self.emit(f"if not {test}: break")
-
-        self.block(before, leave_before)
-        for argument, name in zip(after.args, results, strict=True):
-            self.names[argument] = name
-        self.block(after, self._assign(arguments))
-        if synchronises(op):
-            self.tick()
-        else:  # it may look at memory until the host or a neighbour writes there
-            self.emit(f"yield {'t; t = 0.0' if self.timed else 'None'}")
-        self.depth -= 1
-
-    def _branches(self, op: Operation, branches: list[tuple[str, Region]]) -> None:
-        results = self._results(op)
-        self.settle()
-        entry = dict(self.held)
-        merged = dict(entry)
-        for head, region in branches:
-            self.emit(head)
-            self.depth += 1
-            self.held = dict(entry)
-            self.region(region, self._assign(results))
-            self.depth -= 1
-            for key, count in self.held.items():
-                merged[key] = max(merged.get(key, 0), count) if count > entry.get(key, 0) else min(
-                    merged.get(key, count), count
-                )  # fmt: skip
-        self.held = merged
-
-    def _if(self, op: Operation) -> None:
-        branches = [(f"if {self.use(op.operands[0])}:", op.regions[0])]
-        if len(op.regions) > 1 and op.regions[1].blocks:
-            branches.append(("else:", op.regions[1]))
-        self._branches(op, branches)
-
-    def _index_switch(self, op: Operation) -> None:
-        cases = attribute(op, "cases")
-        subject = self.use(op.operands[0])
-        default, *regions = op.regions
-        branches: list[tuple[str, Region]] = []
-        for value, region in zip(cases.get_values(), regions, strict=True):
-            branches.append((f"{'elif' if branches else 'if'} {subject} == {int(value)}:", region))
-        branches.append(("else:" if branches else "if True:", default))
-        self._branches(op, branches)
 
     def _blocks(self, blocks: list[Block]) -> None:
         """Write several blocks as a state machine."""
@@ -357,12 +250,12 @@ class Emitter:
         if not op.results:
             self.emit(call)
         elif body is None:
-            (result,) = self._results(op)
+            (result,) = self.results(op)
             self.emit(f"{result}, cycles = {call}")
             if self.timed:
                 self.emit("t += cycles")
         else:
-            results = self._results(op)
+            results = self.results(op)
             self.emit(f"{', '.join(results)} = {call}")
         return True
 
