@@ -10,7 +10,7 @@ import pytest
 from npukbuild.errors import SimulationFault
 from npukbuild.simulator import Simulator
 from npukbuild.simulator.kernel_library import KernelLibrary
-from tests.simulator.designs import load, one_core
+from tests.simulator.designs import call, load, one_core
 from tests.simulator.faulty import NothingKernels
 
 if TYPE_CHECKING:
@@ -39,6 +39,31 @@ def test_all_missing_core_functions_are_named_at_once() -> None:
     (other,) = caught.value.details
     assert "norsuch is not there either" in other
     assert "core (0,2) calls it" in other
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_core_function_that_uses_a_cascade_which_nobody_connected(
+    beside: bool, compile_cc: Callable[[str], Any]
+) -> None:
+    kernels = compile_cc(
+        '#include <aie_api/aie.hpp>\nextern "C" void give(int *x, int *y) { put_mcd(aie::load_v<16>(x)); }\n'
+    )
+    text = one_core(
+        "func.call @give(%x, %y) : (memref<64xi32>, memref<64xi32>) -> ()",
+        extra="func.func private @give(memref<64xi32>, memref<64xi32>)",
+    )
+    with pytest.raises(SimulationFault, match="uses a cascade that is not connected") as caught:
+        call(text, kernels, beside=beside, differential=False)
+    assert "core (0,2)" in caught.value.what
+    assert "aie.cascade_flow" in (caught.value.hint or "")
+
+
+def test_a_function_that_a_library_does_not_have_is_named_with_those_it_has(
+    compile_cc: Callable[[str], Any],
+) -> None:
+    with pytest.raises(SimulationFault, match="the kernels define no function nope") as caught:
+        compile_cc('extern "C" void one() {}\nextern "C" void two() {}').call("nope")
+    assert "they define one, two" in (caught.value.why or "")
 
 
 def test_a_library_that_is_none_and_one_for_another_machine(
