@@ -11,6 +11,7 @@ import pytest
 from npukbuild.ir.design import Push
 from tests.simulator.designs import COPY, PASS, SEQUENCE, call, change_sequence, load, one_core
 from tests.simulator.faulty import BROKEN, NothingKernels, broken, fault_of, line_of
+from tests.simulator.lowered_designs import FORWARD_CORE
 
 
 def test_the_sound_design_that_these_faults_are_made_of_runs() -> None:
@@ -162,3 +163,38 @@ def test_an_output_that_nobody_sends(flow: str, core: str, cause: str, hint: str
     fault = fault_of(PORT.format(flow=flow, core=core))
     assert fault.what == f"the design hangs: {cause}"
     assert (fault.hint or "").startswith(hint)
+
+
+def test_a_packet_behind_one_that_an_end_never_takes_is_shown() -> None:
+    """The first packet holds (0,2) until (0,3) takes it too, which nothing there does; the second waits."""
+    text = f"""module {{ aie.device(npu1_1col) {{
+  %shim = aie.tile(0, 0)
+  %one = aie.tile(0, 2)
+  %two = aie.tile(0, 3)
+  aie.packet_flow(2) {{ aie.packet_source<%shim, DMA : 1> aie.packet_dest<%one, DMA : 0> }}
+  aie.packet_flow(1) {{
+    aie.packet_source<%shim, DMA : 0>
+    aie.packet_dest<%one, DMA : 0>
+    aie.packet_dest<%two, DMA : 0>
+  }}
+  aie.flow(%one, DMA : 0, %shim, DMA : 0)
+  aie.shim_dma_allocation @x (%shim, MM2S, 0)
+  aie.shim_dma_allocation @z (%shim, MM2S, 1)
+  aie.shim_dma_allocation @y (%shim, S2MM, 0)
+  {FORWARD_CORE.format(i=1, tile="one")}
+  aie.runtime_sequence @sequence(%X: memref<256xi32>, %Y: memref<256xi32>) {{
+    aiex.npu.dma_memcpy_nd(%X[0,0,0,0][1,1,1,64][0,0,0,1], packet = <pkt_id = 1, pkt_type = 0>)
+      {{id = 0 : i64, metadata = @x}} : memref<256xi32>
+    aiex.npu.dma_memcpy_nd(%X[0,0,0,64][1,1,1,64][0,0,0,1], packet = <pkt_id = 2, pkt_type = 0>)
+      {{id = 1 : i64, metadata = @z}} : memref<256xi32>
+    aiex.npu.dma_memcpy_nd(%Y[0,0,0,0][1,1,1,64][0,0,0,1]) {{id = 2 : i64, metadata = @y}} : memref<256xi32>
+    aiex.npu.dma_wait {{symbol = @y}}
+  }}
+}} }}
+"""
+    fault = fault_of(text)
+    said = [line for line in fault.details if "waits for the packet of" in line]
+    assert len(said) == 1, fault
+    assert "(0,0) MM2S 1" in said[0]
+    assert said[0].endswith("waits for the packet of (0,0) MM2S 0")
+    assert any("(0,3) S2MM 0" in line for line in fault.details)
