@@ -178,6 +178,9 @@ class ArrayState:
                     )
                 end.streams.append(stream)
             streams.append(stream)
+        for channel in self.channels.values():
+            sends = [] if channel.receives else channel.streams
+            channel.forwards = bool(sends) and all(stream.packet is not None for stream in sends)
         return streams
 
     def _end(self, port: Port, flow: Flow, *, sends: bool) -> Any:

@@ -40,6 +40,7 @@ class DmaChannel:
         moved: Bytes of it that have moved.
         tokens: Completion tokens that the host has not collected.
         blocked: The lock operation that it waits for.
+        forwards: Whether all its streams carry packets, so that data without a header have it in them.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class DmaChannel:
         "fifo",
         "findings",
         "finished",
+        "forwards",
         "handler",
         "index",
         "left",
@@ -98,6 +100,7 @@ class DmaChannel:
         self.fifo: str | None = None
         self.loc: Any = None
         self.streams: list[Stream] = []
+        self.forwards = False
         self.queue: deque[Task] = deque()
         self.task: Task | None = None
         self.bd: Bd | None = None
@@ -199,7 +202,7 @@ class DmaChannel:
         if not bd.memory.clean:
             self._check_poison(bd)
         self.packet_id = bd.packet[1] if bd.packet is not None else None
-        if bd.packet is None and self.streams and all(stream.packet is not None for stream in self.streams):
+        if self.forwards and bd.packet is None:
             self._header_from_data(bd)
         for stream in self.streams:
             if stream.packet == self.packet_id:
