@@ -122,6 +122,7 @@ class Work:
             self._thread = None
 
     def _start(self) -> None:
+        self._words[_GIVEN] = self._words[_DONE]  # what a call that failed has left is not for this one
         ctypes.c_uint32.from_address(self.address + _STOP_BYTE).value = 0
 
         def work() -> None:

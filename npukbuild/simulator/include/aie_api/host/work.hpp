@@ -148,7 +148,7 @@ NPUK_EXPORT int npuk_work_give(npuk::work::queue *q, const npuk::work::job *j) {
     return 0;
 }
 
-// Do jobs until told to stop. Runs in a thread of its own.
+// Do jobs until told to stop, which is after the one in progress. Runs in a thread of its own.
 NPUK_EXPORT void npuk_work_serve(npuk::work::queue *q) {
     using namespace npuk::work;
     uint64_t done = q->done;
@@ -162,6 +162,7 @@ NPUK_EXPORT void npuk_work_serve(npuk::work::queue *q) {
             store(q->asleep, 0u);
             continue;
         }
+        if (load(q->stop)) return;
         const job *first = q->slot[done % slots];
         if (!q->failed) {
             for (const job *j = first; j; j = j->next) {
