@@ -197,20 +197,18 @@ def _check_slices(state: State, link: Link, parts: tuple[str, ...]) -> None:
 
 
 def _check_one_to_one(state: State, link: Link) -> None:
+    """An object may be cut into several smaller ones, or several merged, but none may be left over."""
     came, goes = state.fifos[link.ins[0]], state.fifos[link.outs[0]]
     first, second = came.consumer_type.bytes, goes.type.bytes
     if first == second or goes.pads:
         return
-    text = f"link of objectfifo {came.name} ({first} bytes) to {goes.name} ({second} bytes)"
     if max(first, second) % min(first, second):
         state.problems.error(
-            text,
+            f"link of objectfifo {came.name} ({first} bytes) to {goes.name} ({second} bytes)",
             link.loc,
             why="an objectfifo can neither drop nor add elements",
             hint="use equal objects, or padDimensions on a memtile's output",
         )
-    else:
-        state.problems.warn(text, link.loc, why="objects of unequal size are cut or merged on the way")
 
 
 def check_uses(state: State) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from npukbuild.ir.design import ELEMENT_BYTES, Array, Push, Wait
 from npukbuild.ir.dialects.base import location_of
+from npukbuild.ir.runs import is_unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,14 +107,25 @@ def _check_dims(state: State, descriptor: Descriptor, kind: Array, width: int, w
             loc,
             why=f"{text}{' with padding' if pads else ''}",
         )
+    if width < 4 and not is_unwrapped(descriptor, width):
+        _check_runs(state, descriptor, kind, width, what)
+    last = descriptor.offset + sum((dim.size - 1) * dim.stride for dim in dims)
+    first = descriptor.offset + sum(min(0, (dim.size - 1) * dim.stride) for dim in dims)
+    if last >= kind.elements or first < 0:
+        error(f"{what} reaches past its end", loc, why=f"element {last} of {kind.elements}")
+
+
+def _check_runs(state: State, descriptor: Descriptor, kind: Array, width: int, what: str) -> None:
+    """Check that elements smaller than a word are moved as whole words."""
+    error, loc, dims = state.problems.error, descriptor.loc, descriptor.dims
     inner = dims[-1]
-    if width < 4 and inner.stride != 1 and inner.size > 1:
+    if inner.stride != 1 and inner.size > 1:
         error(
             f"{what}: innermost stride {inner.stride} of {kind.element}",
             loc,
             why="elements below 4 bytes can only be moved as runs; a transpose inside a word is impossible",
         )
-    if width < 4 and inner.size * width % 4:
+    if inner.size * width % 4:
         error(
             f"{what}: innermost run of {inner.size} {kind.element} is {inner.size * width} bytes",
             loc,
@@ -126,10 +138,6 @@ def _check_dims(state: State, descriptor: Descriptor, kind: Array, width: int, w
                 loc,
                 why="strides are whole 4-byte words",
             )
-    last = descriptor.offset + sum((dim.size - 1) * dim.stride for dim in dims)
-    first = descriptor.offset + sum(min(0, (dim.size - 1) * dim.stride) for dim in dims)
-    if last >= kind.elements or first < 0:
-        error(f"{what} reaches past its end", loc, why=f"element {last} of {kind.elements}")
 
 
 def _check_pads(state: State, tile: TileId, descriptor: Descriptor, width: int, what: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npukbuild.ir.design import ELEMENT_BYTES, Descriptor
+from npukbuild.ir.runs import is_unwrapped
 from npukbuild.simulator.access import Access, padded_shape
 from npukbuild.simulator.faults import fault
 
@@ -203,7 +204,7 @@ def check_words(descriptor: Descriptor, element: str) -> None:
         problems.append(f"length {descriptor.length} is {descriptor.length * width} bytes")
     if descriptor.offset * width % _WORD:
         problems.append(f"offset {descriptor.offset} is {descriptor.offset * width} bytes")
-    if descriptor.dims and width < _WORD:
+    if descriptor.dims and width < _WORD and not is_unwrapped(descriptor, width):
         inner = descriptor.dims[-1]
         if inner.stride != 1:
             problems.append(f"the innermost stride is {inner.stride} elements of {width} bytes")
