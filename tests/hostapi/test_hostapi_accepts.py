@@ -54,7 +54,7 @@ aie::accum<acc64, 16> acc = aie::mul<acc64>(aie::load_v<16>(i16), aie::load_v<16
 aie::accum<acc48, 16> acc = aie::mul(aie::load_v<16>(i32), aie::load_v<16>(i16));
 auto acc = aie::mul(aie::load_v<32>(i8), (int8)3); aie::store_v(i16, acc.to_vector<int16>(2));
 auto it = aie::begin_restrict_vector<16>(a); auto out = aie::begin_restrict_vector<16>(c); *out++ = aie::add(*it++, *it);
-const auto it = aie::cbegin_vector<16>(a); aie::vector<bfloat16, 16> v = *it; aie::store_v(c, v);
+auto it = aie::cbegin_vector<16>(a); aie::vector<bfloat16, 16> v = *it; aie::store_v(c, v);
 aie::vector<int32, 16> v = aie::reduce_add_v(aie::load_v<16>(i32), aie::load_v<16>(i32)); aie::store_v(i32, v);
 f[0] = (float)aie::reduce_max(aie::load_v<32>(a)); f[1] = aie::reduce_add(aie::load_v<16>(f));
 bfloat16 x = aie::load_v<16>(a)[3]; float y = aie::load_v<16>(f)[0]; f[0] = x + y;

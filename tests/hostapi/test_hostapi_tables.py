@@ -66,7 +66,8 @@ def table(arch: str) -> str:
         asked.row(integer and BITS[kind] > 4, "aie::saturating_add(x, x)", own)
         asked.row(integer, "aie::bit_not(x)", own)
         asked.row(integer, "aie::to_float(x)", own)
-        for name in ("inv", "invsqrt", "sqrt", "to_fixed"):
+        asked.row(not integer or BITS[kind] > 4, "aie::inv(x)", own)
+        for name in ("invsqrt", "sqrt", "to_fixed"):
             asked.row(not integer, f"aie::{name}(x)", own)
         for name in ("upshift", "downshift", "logical_downshift"):
             asked.row(integer, f"aie::{name}(x, 1)", own)

@@ -32,6 +32,8 @@
 #include "host/permute.hpp"
 #include "host/elementary.hpp"
 #include "host/iterators.hpp"
+#include "host/circular.hpp"
+#include "host/streams.hpp"
 #include "host/lookup.hpp"
 #include "host/sliding.hpp"
 #include "host/operators.hpp"

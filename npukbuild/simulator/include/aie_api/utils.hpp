@@ -1,3 +1,5 @@
 #pragma once
 
 #include "aie.hpp"
+#include "host/loops.hpp"
+#include "host/print.hpp"

@@ -148,6 +148,28 @@ NPUK_INLINE operand_base_type_t<Vec> by_element(const Vec &v, F f) {
 }
 }  // namespace detail
 
+// Integers have a reciprocal, with what follows the point dropped, and no root. The real API reads the elements of
+// a vector as unsigned, and leaves the reciprocal of zero undefined: zero here.
+namespace detail {
+template <class T> inline constexpr bool is_whole_byte_integer_v = is_integral_v<T> && type_bits_v<T> >= 8;
+}  // namespace detail
+
+template <Vector Vec>
+    requires(detail::is_whole_byte_integer_v<typename Vec::value_type>)
+NPUK_INLINE operand_base_type_t<Vec> inv(const Vec &v) {
+    using T = typename Vec::value_type;
+    operand_base_type_t<Vec> out;
+    for (unsigned i = 0; i < Vec::size(); ++i) out.set(T(detail::value(v).get(i) == 1), i);
+    return out;
+}
+template <Elem E>
+    requires(detail::is_whole_byte_integer_v<operand_base_type_t<E>>)
+NPUK_INLINE operand_base_type_t<E> inv(E a) {
+    using T = operand_base_type_t<E>;
+    const T x = detail::elem_value(a);
+    return x == T(1) || (detail::is_signed_v<T> && x == T(-1)) ? x : T(0);
+}
+
 template <Vector Vec>
     requires(detail::is_floating_point_v<typename Vec::value_type>)
 NPUK_INLINE operand_base_type_t<Vec> inv(const Vec &v) {
@@ -172,7 +194,8 @@ NPUK_INLINE auto sqrt(E a) {
     using T = operand_base_type_t<E>;
     return T(npuk::square_root(float(detail::elem_value(a))));
 }
-template <RealElem E>
+template <Elem E>
+    requires(detail::is_floating_point_v<operand_base_type_t<E>>)
 NPUK_INLINE auto inv(E a) {
     using T = operand_base_type_t<E>;
     if constexpr (std::is_same_v<T, bfloat16>) return inv(detail::splat<vector<T, 16>>(a)).get(0);

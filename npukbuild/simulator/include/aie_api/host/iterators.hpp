@@ -1,4 +1,4 @@
-// Iterators over vectors and elements in memory, and buffer streams.
+// Iterators over vectors and elements that lie in memory one after another.
 #pragma once
 
 #include "elementary.hpp"
@@ -9,53 +9,47 @@ inline constexpr size_t dynamic_extent = static_cast<size_t>(-1);
 
 namespace detail {
 
-// Steps through memory Elems at a time. Reading through an iterator over const gives vectors, through any
-// other a vector_ref that can be assigned to.
-template <class T, unsigned Elems, class Derived>
-class vector_iterator_base {
+// Where an iterator is. Reading through an iterator over const gives vectors, through any other a vector_ref
+// that can be assigned to. Only an iterator that can change can be read, as in the real API.
+template <class T, unsigned Elems>
+class vector_place {
 public:
     using iterator_category = std::random_access_iterator_tag;
     using value_type = vector<std::remove_const_t<T>, Elems>;
     using difference_type = std::ptrdiff_t;
     using reference = std::conditional_t<std::is_const_v<T>, const value_type, vector_ref<T, Elems>>;
-    NPUK_INLINE constexpr explicit vector_iterator_base(T *ptr) : ptr_(ptr) {}
+    NPUK_INLINE constexpr vector_place(T *ptr) : ptr_(ptr) {}
 
-    NPUK_INLINE reference operator*() const { return at(ptr_); }
-    // For reading members: a change through it would be lost, so it does not compile.
-    struct pointer {
-        const value_type held;
-        NPUK_INLINE const value_type *operator->() const { return &held; }
+    NPUK_INLINE reference operator*() { return at(ptr_); }
+    // The vector found there for one expression; what that changes goes back to memory.
+    class pointer {
+        using member = std::conditional_t<std::is_const_v<T>, const value_type, value_type>;
+        member held_;
+        const value_type found_;
+        T *ptr_;
+
+    public:
+        NPUK_INLINE explicit pointer(T *ptr) : held_(value_type::from_memory(ptr)), found_(held_), ptr_(ptr) {}
+        pointer(const pointer &) = delete;
+        pointer &operator=(const pointer &) = delete;
+        NPUK_INLINE ~pointer() {
+            if constexpr (!std::is_const_v<T>)
+                if (__builtin_memcmp(&held_, &found_, sizeof held_) != 0) held_.to_memory(ptr_);
+        }
+        NPUK_INLINE member *operator->() { return &held_; }
     };
-    NPUK_INLINE pointer operator->() const { return {value_type::from_memory(ptr_)}; }
-    NPUK_INLINE reference operator[](difference_type n) const { return at(ptr_ + n * step); }
-    NPUK_INLINE Derived &operator++() { return *this += 1; }
-    NPUK_INLINE Derived &operator--() { return *this -= 1; }
-    NPUK_INLINE Derived operator++(int) {
-        const Derived old = self();
-        *this += 1;
+    NPUK_INLINE pointer operator->() { return pointer(ptr_); }
+    NPUK_INLINE vector_place &operator--() {
+        ptr_ -= step;
+        return *this;
+    }
+    NPUK_INLINE vector_place operator--(int) {
+        const vector_place old = *this;
+        --*this;
         return old;
     }
-    NPUK_INLINE Derived operator--(int) {
-        const Derived old = self();
-        *this -= 1;
-        return old;
-    }
-    NPUK_INLINE Derived &operator+=(difference_type n) {
-        ptr_ += n * step;
-        return self();
-    }
-    NPUK_INLINE Derived &operator-=(difference_type n) { return *this += -n; }
-    NPUK_INLINE Derived operator+(difference_type n) const { return Derived(ptr_ + n * step); }
-    NPUK_INLINE Derived operator-(difference_type n) const { return Derived(ptr_ - n * step); }
-    NPUK_INLINE difference_type operator-(const Derived &other) const { return (ptr_ - other.ptr_) / step; }
-    NPUK_INLINE bool operator==(const Derived &other) const { return ptr_ == other.ptr_; }
-    NPUK_INLINE bool operator!=(const Derived &other) const { return ptr_ != other.ptr_; }
-    NPUK_INLINE bool operator<(const Derived &other) const { return ptr_ < other.ptr_; }
-    NPUK_INLINE bool operator>(const Derived &other) const { return ptr_ > other.ptr_; }
-    NPUK_INLINE bool operator<=(const Derived &other) const { return ptr_ <= other.ptr_; }
-    NPUK_INLINE bool operator>=(const Derived &other) const { return ptr_ >= other.ptr_; }
 
-private:
+protected:
     // 4-bit elements lie two to a byte.
     static constexpr difference_type step = Elems * type_bits_v<std::remove_const_t<T>> / (8 * sizeof(T));
 
@@ -63,41 +57,95 @@ private:
         if constexpr (std::is_const_v<T>) return value_type::from_memory(ptr);
         else return reference(ptr);
     }
-    NPUK_INLINE Derived &self() { return static_cast<Derived &>(*this); }
 
     T *ptr_;
 };
 
-// An index that wraps at the end of a buffer.
-template <size_t Size>
-struct extent {
-    constexpr explicit extent(size_t = Size) {}
-    constexpr size_t size() const { return Size; }
+template <class T, unsigned Elems, class Derived>
+class vector_stepper : public vector_place<T, Elems> {
+public:
+    using vector_place<T, Elems>::vector_place;
+    NPUK_INLINE Derived &operator++() {
+        this->ptr_ += this->step;
+        return static_cast<Derived &>(*this);
+    }
+    NPUK_INLINE Derived operator++(int) {
+        const Derived old = static_cast<Derived &>(*this);
+        ++*this;
+        return old;
+    }
+    friend NPUK_INLINE bool operator==(const Derived &a, const Derived &b) { return place(a) == place(b); }
+
+private:
+    static NPUK_INLINE T *place(const vector_stepper &it) { return it.ptr_; }
 };
-template <>
-struct extent<dynamic_extent> {
-    constexpr explicit extent(size_t n) : n_(n) {}
-    constexpr size_t size() const { return n_; }
-    size_t n_;
+
+template <class T, unsigned Elems, class Derived>
+class vector_jumper : public vector_stepper<T, Elems, Derived> {
+public:
+    using vector_stepper<T, Elems, Derived>::vector_stepper;
+    using difference_type = std::ptrdiff_t;
+    NPUK_INLINE auto operator[](difference_type n) { return this->at(this->ptr_ + n * this->step); }
+    NPUK_INLINE Derived operator+=(difference_type n) {
+        this->ptr_ += n * this->step;
+        return static_cast<Derived &>(*this);
+    }
+    NPUK_INLINE Derived operator-=(difference_type n) { return *this += -n; }
+    NPUK_INLINE Derived operator+(difference_type n) const { return Derived(this->ptr_ + n * this->step); }
+    NPUK_INLINE Derived operator-(difference_type n) const { return Derived(this->ptr_ - n * this->step); }
 };
 }  // namespace detail
 
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-struct vector_iterator : detail::vector_iterator_base<T, Elems, vector_iterator<T, Elems, Resource>> {
-    using detail::vector_iterator_base<T, Elems, vector_iterator>::vector_iterator_base;
+struct vector_iterator : detail::vector_jumper<T, Elems, vector_iterator<T, Elems, Resource>> {
+    using detail::vector_jumper<T, Elems, vector_iterator>::vector_jumper;
 };
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
 using const_vector_iterator = vector_iterator<const std::remove_const_t<T>, Elems, Resource>;
+// The real one declares `--it` but cannot give its own type for it.
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-struct restrict_vector_iterator : detail::vector_iterator_base<T, Elems, restrict_vector_iterator<T, Elems, Resource>> {
-    using detail::vector_iterator_base<T, Elems, restrict_vector_iterator>::vector_iterator_base;
+struct restrict_vector_iterator : detail::vector_jumper<T, Elems, restrict_vector_iterator<T, Elems, Resource>> {
+    using detail::vector_jumper<T, Elems, restrict_vector_iterator>::vector_jumper;
+    restrict_vector_iterator &operator--() = delete;
+    NPUK_INLINE restrict_vector_iterator operator--(int) {
+        const restrict_vector_iterator old = *this;
+        *this -= 1;
+        return old;
+    }
 };
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
 using const_restrict_vector_iterator = restrict_vector_iterator<const std::remove_const_t<T>, Elems, Resource>;
+// A vector in memory at any address: it turns into a vector and takes one, and has no members of a vector's. As in
+// the real API one assigned to another is copied itself, memory is not.
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-struct unaligned_vector_iterator : detail::vector_iterator_base<T, Elems, unaligned_vector_iterator<T, Elems, Resource>> {
+class unaligned_vector_ref {
+public:
+    using vector_type = vector<std::remove_const_t<T>, Elems>;
+    using value_type = typename vector_type::value_type;
+    static constexpr unsigned size() { return Elems; }
+
+    NPUK_INLINE constexpr unaligned_vector_ref(T *ptr, unsigned = 1) : ptr_(ptr) {}
+    NPUK_INLINE operator vector_type() const { return vector_type::from_memory(ptr_); }
+    NPUK_INLINE unaligned_vector_ref &operator=(const vector_type &v)
+        requires(!std::is_const_v<T>)
+    {
+        v.to_memory(ptr_);
+        return *this;
+    }
+
+private:
+    T *ptr_;
+};
+
+// Goes forward only.
+template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
+struct unaligned_vector_iterator : detail::vector_stepper<T, Elems, unaligned_vector_iterator<T, Elems, Resource>> {
     static_assert(vector<std::remove_const_t<T>, Elems>::bits() <= 1024, "unaligned iterators move at most 1024 bits");
-    using detail::vector_iterator_base<T, Elems, unaligned_vector_iterator>::vector_iterator_base;
+    using detail::vector_stepper<T, Elems, unaligned_vector_iterator>::vector_stepper;
+    NPUK_INLINE unaligned_vector_ref<T, Elems, Resource> operator*() { return {this->ptr_}; }
+    void operator->() = delete;
+    void operator--() = delete;
+    void operator--(int) = delete;
 };
 template <class T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
 using const_unaligned_vector_iterator = unaligned_vector_iterator<const std::remove_const_t<T>, Elems, Resource>;
@@ -135,227 +183,75 @@ NPUK_INLINE constexpr auto cbegin_vectors(const Types *...ptrs) {
     return std::make_tuple(cbegin_vector<Elems>(ptrs)...);
 }
 
-// Elements of a ring, one at a time or Elems at a time.
-template <class T, size_t Size = dynamic_extent, aie_dm_resource Resource = aie_dm_resource::none>
-class circular_iterator {
+// Of plain elements the iterators are pointers.
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr T *begin(T *base, size_t) {
+    return base;
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, unsigned Elems>
+constexpr T *begin(T (&base)[Elems]) {
+    return base;
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr const T *cbegin(const T *base, size_t) {
+    return base;
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr T *end(T *base, size_t n) {
+    return base + n;
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T, unsigned Elems>
+constexpr T *end(T (&base)[Elems]) {
+    return base + Elems;
+}
+template <aie_dm_resource Resource = aie_dm_resource::none, class T>
+constexpr const T *cend(const T *base, size_t n) {
+    return base + n;
+}
+
+// Elements at distances that repeat: one offset a step, the first again after the last.
+template <class T, unsigned Steps>
+class pattern_iterator {
 public:
-    using value_type = std::remove_const_t<T>;
-    constexpr explicit circular_iterator(T *base, size_t n = Size) : base_(base), extent_(n), at_(0) {}
-    T &operator*() const { return base_[at_]; }
-    T *operator->() const { return base_ + at_; }
-    circular_iterator &operator++() { return *this += 1; }
-    circular_iterator operator++(int) {
-        const auto old = *this;
-        *this += 1;
+    using value_type = T;
+    using reference = T &;
+    using pointer = T *;
+    using iterator_category = std::forward_iterator_tag;
+    using difference_type = std::ptrdiff_t;
+
+    template <class... Offsets>
+    constexpr pattern_iterator(T *ptr, Offsets... offsets) : ptr_(ptr), offsets_{offsets...}, next_(0) {
+        static_assert(sizeof...(Offsets) == Steps, "as many offsets as steps");
+    }
+    constexpr T &operator*() { return *ptr_; }
+    constexpr T *operator->() { return ptr_; }
+    constexpr pattern_iterator &operator++() {
+        ptr_ += offsets_[next_];
+        next_ = next_ + 1 == Steps ? 0 : next_ + 1;
+        return *this;
+    }
+    constexpr pattern_iterator operator++(int) {
+        const pattern_iterator old = *this;
+        ++*this;
         return old;
     }
-    circular_iterator &operator--() { return *this += -1; }
-    circular_iterator &operator+=(std::ptrdiff_t n) {
-        const auto size = static_cast<std::ptrdiff_t>(extent_.size());
-        at_ = static_cast<size_t>(((static_cast<std::ptrdiff_t>(at_) + n) % size + size) % size);
-        return *this;
-    }
-    circular_iterator operator+(std::ptrdiff_t n) const {
-        auto out = *this;
-        return out += n;
-    }
-    bool operator==(const circular_iterator &other) const { return base_ + at_ == other.base_ + other.at_; }
+    constexpr bool operator==(const pattern_iterator &other) const { return ptr_ == other.ptr_; }
 
 private:
-    T *base_;
-    detail::extent<Size> extent_;
-    size_t at_;
+    T *ptr_;
+    difference_type offsets_[Steps];
+    unsigned next_;
 };
-
-template <class T, unsigned Elems, size_t Size = dynamic_extent, aie_dm_resource Resource = aie_dm_resource::none>
-class vector_circular_iterator {
-public:
-    using value_type = vector<std::remove_const_t<T>, Elems>;
-    constexpr explicit vector_circular_iterator(T *base, size_t n = Size) : base_(base), extent_(n), at_(0) {}
-    auto operator*() const { return *vector_iterator<T, Elems>(base_ + at_); }
-    vector_circular_iterator &operator++() { return *this += 1; }
-    vector_circular_iterator operator++(int) {
-        const auto old = *this;
-        *this += 1;
-        return old;
-    }
-    vector_circular_iterator &operator--() { return *this += -1; }
-    vector_circular_iterator &operator+=(std::ptrdiff_t n) {
-        const auto size = static_cast<std::ptrdiff_t>(extent_.size());
-        at_ = static_cast<size_t>(((static_cast<std::ptrdiff_t>(at_) + n * Elems) % size + size) % size);
-        return *this;
-    }
-    bool operator==(const vector_circular_iterator &other) const { return base_ + at_ == other.base_ + other.at_; }
-
-private:
-    T *base_;
-    detail::extent<Size> extent_;
-    size_t at_;
-};
-
-template <aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_circular(T *base, size_t n) {
-    return circular_iterator<T>(base, n);
+template <class T, unsigned Steps>
+using const_pattern_iterator = pattern_iterator<std::add_const_t<T>, Steps>;
+template <unsigned Steps, class T, class... Offsets>
+constexpr auto begin_pattern(T *base, Offsets... offsets) {
+    static_assert(Steps != 0, "a pattern has at least one offset");
+    return pattern_iterator<T, Steps>(base, offsets...);
 }
-template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_circular(T *base) {
-    return circular_iterator<T, Elems>(base);
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_circular(const T *base, size_t n) {
-    return circular_iterator<const T>(base, n);
-}
-template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_circular(const T *base) {
-    return circular_iterator<const T, Elems>(base);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_vector_circular(T *base, size_t n) {
-    return vector_circular_iterator<T, Elems>(base, n);
-}
-template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_vector_circular(T *base) {
-    return vector_circular_iterator<T, Elems, ArrayElems>(base);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_vector_circular(const T *base, size_t n) {
-    return vector_circular_iterator<const T, Elems>(base, n);
-}
-template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_vector_circular(const T *base) {
-    return vector_circular_iterator<const T, Elems, ArrayElems>(base);
-}
-
-// The same of whole arrays, and the iterators that jump: they need not move by less than the buffer's length.
-template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
-constexpr auto begin_circular(T (&base)[Elems]) {
-    return begin_circular<Elems, Resource>(static_cast<T *>(base));
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
-constexpr auto begin_vector_circular(T (&base)[ArrayElems]) {
-    return begin_vector_circular<Elems, ArrayElems, Resource>(static_cast<T *>(base));
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_random_circular(T *base, size_t n) {
-    return begin_circular<Resource>(base, n);
-}
-template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_random_circular(T *base) {
-    return begin_circular<Elems, Resource>(base);
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
-constexpr auto begin_random_circular(T (&base)[Elems]) {
-    return begin_circular<Elems, Resource>(static_cast<T *>(base));
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_vector_random_circular(T *base, size_t n) {
-    return begin_vector_circular<Elems, Resource>(base, n);
-}
-template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto begin_vector_random_circular(T *base) {
-    return begin_vector_circular<Elems, ArrayElems, Resource>(base);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
-constexpr auto begin_vector_random_circular(T (&base)[ArrayElems]) {
-    return begin_vector_circular<Elems, ArrayElems, Resource>(static_cast<T *>(base));
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
-constexpr auto cbegin_circular(const T (&base)[Elems]) {
-    return cbegin_circular<Elems, Resource>(static_cast<const T *>(base));
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
-constexpr auto cbegin_vector_circular(const T (&base)[ArrayElems]) {
-    return cbegin_vector_circular<Elems, ArrayElems, Resource>(static_cast<const T *>(base));
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_random_circular(const T *base, size_t n) {
-    return cbegin_circular<Resource>(base, n);
-}
-template <size_t Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_random_circular(const T *base) {
-    return cbegin_circular<Elems, Resource>(base);
-}
-template <aie_dm_resource Resource = aie_dm_resource::none, class T, size_t Elems>
-constexpr auto cbegin_random_circular(const T (&base)[Elems]) {
-    return cbegin_circular<Elems, Resource>(static_cast<const T *>(base));
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_vector_random_circular(const T *base, size_t n) {
-    return cbegin_vector_circular<Elems, Resource>(base, n);
-}
-template <unsigned Elems, size_t ArrayElems, aie_dm_resource Resource = aie_dm_resource::none, class T>
-constexpr auto cbegin_vector_random_circular(const T *base) {
-    return cbegin_vector_circular<Elems, ArrayElems, Resource>(base);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, class T, size_t ArrayElems>
-constexpr auto cbegin_vector_random_circular(const T (&base)[ArrayElems]) {
-    return cbegin_vector_circular<Elems, ArrayElems, Resource>(static_cast<const T *>(base));
-}
-
-// Streams of vectors out of and into memory.
-template <DecoratedElemBaseType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-class vector_input_buffer_stream {
-public:
-    using elem_type = std::remove_const_t<T>;
-    using vector_type = vector<elem_type, Elems>;
-    using value_type = vector_type;
-    constexpr explicit vector_input_buffer_stream(const T *ptr) : at_(ptr) {}
-    value_type pop() { return *at_++; }
-    vector_input_buffer_stream &operator>>(value_type &v) {
-        v = pop();
-        return *this;
-    }
-
-private:
-    const_vector_iterator<T, Elems> at_;
-};
-template <DecoratedElemBaseType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-class vector_output_buffer_stream {
-public:
-    using elem_type = T;
-    using vector_type = vector<T, Elems>;
-    using value_type = vector_type;
-    constexpr explicit vector_output_buffer_stream(T *ptr) : at_(ptr) {}
-    void push(const value_type &v) { *at_++ = v; }
-    vector_output_buffer_stream &operator<<(const value_type &v) {
-        push(v);
-        return *this;
-    }
-
-private:
-    vector_iterator<T, Elems> at_;
-};
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>
-auto make_vector_input_buffer_stream(const T *ptr) {
-    return vector_input_buffer_stream<T, Elems, Resource>(ptr);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>
-auto make_vector_output_buffer_stream(T *ptr) {
-    return vector_output_buffer_stream<T, Elems, Resource>(ptr);
-}
-
-// The same at addresses of any alignment, element-wise. AIE2 moves at most 1024 bits at once.
-template <DecoratedElemBaseType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-class unaligned_vector_input_buffer_stream : public vector_input_buffer_stream<T, Elems, Resource> {
-    static_assert(npuk::arch != 20 || vector<std::remove_const_t<T>, Elems>::bits() <= 1024, "unaligned streams move at most 1024 bits");
-
-public:
-    using vector_input_buffer_stream<T, Elems, Resource>::vector_input_buffer_stream;
-};
-template <DecoratedElemBaseType T, unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none>
-class unaligned_vector_output_buffer_stream : public vector_output_buffer_stream<T, Elems, Resource> {
-    static_assert(npuk::arch != 20 || vector<T, Elems>::bits() <= 1024, "unaligned streams move at most 1024 bits");
-
-public:
-    using vector_output_buffer_stream<T, Elems, Resource>::vector_output_buffer_stream;
-};
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>
-auto make_unaligned_vector_input_buffer_stream(const T *ptr) {
-    return unaligned_vector_input_buffer_stream<T, Elems, Resource>(ptr);
-}
-template <unsigned Elems, aie_dm_resource Resource = aie_dm_resource::none, DecoratedElemBaseType T>
-auto make_unaligned_vector_output_buffer_stream(T *ptr) {
-    return unaligned_vector_output_buffer_stream<T, Elems, Resource>(ptr);
+template <unsigned Steps, class T, class... Offsets>
+constexpr auto cbegin_pattern(const T *base, Offsets... offsets) {
+    return const_pattern_iterator<T, Steps>(base, offsets...);
 }
 
 }  // namespace aie

@@ -4,7 +4,7 @@
 // (ab and cd). All four copies are equal, so here the first of each pair in ab is read.
 #pragma once
 
-#include "iterators.hpp"
+#include "streams.hpp"
 
 namespace aie {
 

@@ -6,8 +6,9 @@
 
 namespace aie {
 
-// A modified operand: its value, whether a product reads it as signed, whether a sum subtracts it.
-template <class V>
+// A modified operand: its value, whether a product reads it as signed, whether a sum subtracts it; and in its
+// type, whether op_sign made it.
+template <class V, bool BySign>
 struct operated {
     V held;
     bool sign;
@@ -20,7 +21,7 @@ struct operated {
     NPUK_INLINE const V &operator()() const { return held; }
 };
 template <Accum V>
-struct operated<V> {
+struct operated<V, false> {
     V held;
     bool negative = false;
 
@@ -32,8 +33,8 @@ struct operated<V> {
 };
 
 namespace detail {
-template <class V>
-NPUK_INLINE decltype(auto) value(const operated<V> &v) {
+template <class V, bool S>
+NPUK_INLINE decltype(auto) value(const operated<V, S> &v) {
     return (v.held);
 }
 template <class V>

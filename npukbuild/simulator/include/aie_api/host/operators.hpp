@@ -32,7 +32,7 @@ template <class T>
     requires(!std::is_arithmetic_v<T> && detail::is_integral_v<detail::elem_of_t<T>> && (VectorOrOp<T> || detail::is_elem_ref_v<T> || detail::is_operated_v<T>))
 NPUK_INLINE auto op_sign(const T &e, bool is_signed) {
     using V = operand_base_type_t<T>;
-    return operated<V>{detail::value(e), is_signed};
+    return operated<V, true>{detail::value(e), is_signed};
 }
 template <VectorOrOp Vec1, VectorOrOp Vec2>
 NPUK_INLINE auto op_min(const Vec1 &a, const Vec2 &b) {

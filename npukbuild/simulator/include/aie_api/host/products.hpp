@@ -128,14 +128,15 @@ template <class A, class B>
 NPUK_INLINE auto mul(const A &a, const B &b) {
     return mul<detail::product_accum_tag_t<accauto, A, B>>(a, b);
 }
+// The real API cannot take op_sign of the first vector here, of the second it can.
 template <AccumElemBaseType AccumTag, class A, class B>
-    requires(detail::Factors<A, B> && !std::is_same_v<AccumTag, accauto>)
+    requires(detail::Factors<A, B> && !std::is_same_v<AccumTag, accauto> && !(detail::is_sign_operated_v<A> && VectorOrOp<A> && VectorOrOp<B>))
 NPUK_INLINE auto negmul(const A &a, const B &b) {
     using Acc = accum<AccumTag, detail::product_size<A, B>()>;
     return detail::product_into<detail::product::minus>(Acc(Acc::lanes_type::zero()), a, b);
 }
 template <class A, class B>
-    requires detail::Factors<A, B>
+    requires(detail::Factors<A, B> && !(detail::is_sign_operated_v<A> && VectorOrOp<A> && VectorOrOp<B>))
 NPUK_INLINE auto negmul(const A &a, const B &b) {
     return negmul<detail::product_accum_tag_t<accauto, A, B>>(a, b);
 }

@@ -30,14 +30,15 @@ enum class rounding_mode : unsigned {
 };
 
 namespace arch {
-enum ArchType { AIE = 10, AIE_ML = 20, XDNA_2 = 21 };
-enum Generation { Gen1 = 1, Gen2 = 2 };
-inline constexpr ArchType version = static_cast<ArchType>(__AIE_ARCH__);
+enum ArchVersion { AIE = 10, AIE_ML = 20, XDNA_2 = 21 };
+enum ArchGeneration { Gen1 = 1, Gen2 = 2 };
+inline constexpr ArchVersion version = static_cast<ArchVersion>(__AIE_ARCH__);
+inline constexpr ArchGeneration generation = Gen2;
 // Architectures, or generations; not both at once.
 template <class First, class... Types>
     requires(std::is_same_v<First, Types> && ...)
 constexpr bool is(First first, Types... types) {
-    constexpr int own = std::is_same_v<First, Generation> ? 2 : __AIE_ARCH__;
+    constexpr int own = std::is_same_v<First, ArchGeneration> ? 2 : __AIE_ARCH__;
     return static_cast<int>(first) == own || ((static_cast<int>(types) == own) || ...);
 }
 }  // namespace arch
@@ -147,7 +148,7 @@ template <unsigned Elems> class mask;
 template <ElemBaseType T, unsigned N> class vector_elem_ref;
 template <ElemBaseType T, unsigned N> class vector_elem_const_ref;
 template <class T, unsigned Elems = native_vector_length_v<T>, aie_dm_resource Resource = aie_dm_resource::none> class vector_ref;
-template <class V> struct operated;
+template <class V, bool BySign = false> struct operated;
 
 namespace detail {
 template <class T> inline constexpr bool is_vector_v = false;
@@ -164,14 +165,16 @@ template <class T> inline constexpr bool is_elem_ref_v = false;
 template <class T, unsigned N> inline constexpr bool is_elem_ref_v<vector_elem_ref<T, N>> = true;
 template <class T, unsigned N> inline constexpr bool is_elem_ref_v<vector_elem_const_ref<T, N>> = true;
 template <class T> inline constexpr bool is_operated_v = false;
-template <class V> inline constexpr bool is_operated_v<operated<V>> = true;
+template <class V, bool S> inline constexpr bool is_operated_v<operated<V, S>> = true;
+template <class T> inline constexpr bool is_sign_operated_v = false;
+template <class V> inline constexpr bool is_sign_operated_v<operated<V, true>> = true;
 
 // The plain type behind an element reference, a vector reference or a modified operand.
 template <class T> struct base { using type = T; };
 template <class T, unsigned N> struct base<vector_elem_ref<T, N>> { using type = T; };
 template <class T, unsigned N> struct base<vector_elem_const_ref<T, N>> { using type = T; };
 template <class T, unsigned N, aie_dm_resource R> struct base<vector_ref<T, N, R>> { using type = vector<std::remove_const_t<T>, N>; };
-template <class V> struct base<operated<V>> { using type = V; };
+template <class V, bool S> struct base<operated<V, S>> { using type = V; };
 }  // namespace detail
 
 template <class T> using operand_base_type_t = typename detail::base<std::remove_cvref_t<T>>::type;
