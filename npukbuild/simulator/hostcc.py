@@ -141,7 +141,9 @@ class _Job:
             depfile, item = self.folder / f"{index}.d", self.folder / f"{index}.o"
             entry_points = ["-DNPUK_SUPPORT"] if index == 0 else []
             depends = ["-MD", "-MF", str(depfile), "-MT", "kernels"]
-            self.step([*common, *entry_points, *depends, "-c", str(source), "-o", str(item)], source)
+            registers = ["-include", "aie_api/aie.hpp"] if _names_registers_only(source) else []
+            words = [*common, *entry_points, *registers, *depends]
+            self.step([*words, "-c", str(source), "-o", str(item)], source)
             self.depfiles.append(depfile)
             objects.append(str(item))
         options = ["-shared", "-Wl,--strip-debug", "-Wl,-z,defs", "-Wl,--build-id=none"]
@@ -182,6 +184,17 @@ class _Job:
             self.library.replace(self.output)
         except OSError as error:
             raise FolderError(f"cannot write {self.output}", why=error.strerror) from error
+
+
+def _names_registers_only(source: Path) -> bool:
+    """Say whether a kernel uses the compiler's register types (``v16int32``), and not the AIE API.
+
+    AIE compilers know those types and their intrinsics without any ``#include``; here the API's headers
+    define them.
+    """
+    text = source.read_text(errors="replace")
+    types = r"\bv\d+(?:u?int\d+|float|bfloat16|acc(?:32|64|float))\b"
+    return re.search(r"aie_api/|\baie::", text) is None and re.search(types, text) is not None
 
 
 def _place_of_call(names: Sequence[str], sources: Sequence[Path]) -> str | None:

@@ -172,7 +172,8 @@ NPUK_INLINE v16bfloat16 broadcast_to_v16bfloat16(bfloat16 v) { return aie::broad
 NPUK_INLINE v32bfloat16 broadcast_zero_bfloat16() { return aie::zeros<bfloat16, 32>(); }
 NPUK_INLINE v32bfloat16 broadcast_zero_to_v32bfloat16() { return aie::zeros<bfloat16, 32>(); }
 
-// Cascade: 512 bits to the next core and from the previous one. Each waits for the other side.
+// Cascade: 512 bits to the next core and from the previous one. Each waits for the other side. Registers of
+// 1024 bits go as two halves, the lower one first.
 namespace npuk {
 NPUK_INLINE void cascade_put(const void *data) {
     if (control.cascade_put) control.cascade_put(control.cascade_context, data);
@@ -187,18 +188,18 @@ NPUK_INLINE void cascade_get(void *data) {
 }
 template <class R>
 NPUK_INLINE R cascade_read() {
-    alignas(64) unsigned char data[64];
-    cascade_get(data);
+    alignas(64) unsigned char data[R::bits() / 8];
+    for (unsigned done = 0; done < sizeof data; done += 64) cascade_get(data + done);
     return typename R::lanes_type(R::lanes_type::load(data));
 }
 }  // namespace npuk
 
 template <class V>
-    requires((aie::Vector<V> || aie::Accum<V>) && V::bits() == 512)
+    requires((aie::Vector<V> || aie::Accum<V>) && (V::bits() == 512 || V::bits() == 1024))
 NPUK_INLINE void put_mcd(const V &v) {
-    alignas(64) unsigned char data[64];
+    alignas(64) unsigned char data[V::bits() / 8];
     v.lanes().store(data);
-    npuk::cascade_put(data);
+    for (unsigned done = 0; done < sizeof data; done += 64) npuk::cascade_put(data + done);
 }
 NPUK_INLINE v16int32 get_scd_v16int32() { return npuk::cascade_read<v16int32>(); }
 NPUK_INLINE v32int16 get_scd_v32int16() { return npuk::cascade_read<v32int16>(); }
@@ -208,3 +209,11 @@ NPUK_INLINE v32bfloat16 get_scd_v32bfloat16() { return npuk::cascade_read<v32bfl
 NPUK_INLINE v16acc32 get_scd_v16acc32() { return npuk::cascade_read<v16acc32>(); }
 NPUK_INLINE v8acc64 get_scd_v8acc64() { return npuk::cascade_read<v8acc64>(); }
 NPUK_INLINE v16accfloat get_scd_v16accfloat() { return npuk::cascade_read<v16accfloat>(); }
+NPUK_INLINE v32int32 get_scd_v32int32() { return npuk::cascade_read<v32int32>(); }
+NPUK_INLINE v64int16 get_scd_v64int16() { return npuk::cascade_read<v64int16>(); }
+NPUK_INLINE v128int8 get_scd_v128int8() { return npuk::cascade_read<v128int8>(); }
+NPUK_INLINE v32float get_scd_v32float() { return npuk::cascade_read<v32float>(); }
+NPUK_INLINE v64bfloat16 get_scd_v64bfloat16() { return npuk::cascade_read<v64bfloat16>(); }
+NPUK_INLINE v32acc32 get_scd_v32acc32() { return npuk::cascade_read<v32acc32>(); }
+NPUK_INLINE v16acc64 get_scd_v16acc64() { return npuk::cascade_read<v16acc64>(); }
+NPUK_INLINE v32accfloat get_scd_v32accfloat() { return npuk::cascade_read<v32accfloat>(); }
