@@ -34,6 +34,7 @@
 #include "host/iterators.hpp"
 #include "host/circular.hpp"
 #include "host/streams.hpp"
+#include "host/tensor.hpp"
 #include "host/lookup.hpp"
 #include "host/sliding.hpp"
 #include "host/operators.hpp"
