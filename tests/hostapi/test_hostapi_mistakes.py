@@ -102,8 +102,6 @@ def test_a_kernel_without_the_api(tmp_path: Path, compiler_name: str) -> None:
     error = told(tmp_path, compiler_name, f"{HEAD}  auto v = aie::load_v<16>(a);\n}}\n")
     assert error.where == f"{tmp_path / 'kernel.cc'}:2:12"
     assert error.hint == "#include <aie_api/aie.hpp> at the top of the kernel"
-    error = told(tmp_path, compiler_name, 'extern "C" void k(int *p) {\n  v16int32 v;\n}\n')
-    assert error.hint == "#include <aie_api/aie.hpp> at the top of the kernel"
     error = told(tmp_path, compiler_name, '#include "zero.cc"\n')
     assert "beside the kernel" in (error.hint or "")
 
