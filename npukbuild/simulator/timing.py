@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 from npukbuild.ir.design import Array
@@ -207,6 +207,8 @@ def run_of(bd: Any) -> tuple[float, float]:
 _MATMUL = re.compile(r"(^|_)(mm|matmul|gemm|mmul|qkt)(_|\d|$)")
 _ZERO = re.compile(r"(^|_)(zero|clear|fill)(_|$)")
 _CONVERT = re.compile(r"(^|_)(convert|cvt|cast|requant)")
+_LIKE = {"ui8": "i8", "ui16": "i16", "ui32": "i32", "f16": "bf16", "i64": "i32"}
+"""Types without constants of their own, and whose cost stands for theirs."""
 
 
 class FunctionCost:
@@ -215,8 +217,9 @@ class FunctionCost:
     A name with ``mm``, ``matmul`` or ``gemm`` and three blocks A, B, C is a product: the block sizes follow
     from the element counts (m = sqrt(AC/B), k = sqrt(AB/C), n = sqrt(BC/A)) and the cycles from
     :func:`npukbuild.targets.timing.kernel_cycles` (of bf16 through BFP16 emulation where ``bfp16`` is in the
-    name), at the rate of :func:`npukbuild.targets.registers.register_rate`. Clearing functions cost their
-    store, converting ones ``convert_element`` an element. Every other function costs ``cycles_per_element``
+    name), at the rate of :func:`npukbuild.targets.registers.register_rate`; of inputs without a measured rate
+    (i32, f32) ``default`` a multiplication. Clearing functions cost their store, converting ones
+    ``convert_element`` an element. Every other function costs ``cycles_per_element``
     of the first table entry in ``[timing.events.functions]`` whose name occurs in the function's name (else
     ``default``), times the elements of its largest block: an *estimate*, good for a bottleneck and not for a
     benchmark.
@@ -233,23 +236,29 @@ class FunctionCost:
         if not blocks:
             return 0.0
         if _ZERO.search(function.name) and len(blocks) == 1:
-            return zero_cycles(blocks[0].element, 1, blocks[0].elements, self.target)
+            return zero_cycles(_like(blocks[0].element), 1, blocks[0].elements, self.target)
+        gemm = gemm_timing(self.target)
+        call: float = gemm.call
         product = _MATMUL.search(function.name) and block_sizes(blocks)
+        if product and _like(blocks[0].element) not in {dtype for _, dtype in gemm.kernels}:
+            return call + self.table["default"] * prod(product)
         if product:
             m, k, n = product
-            dtype = blocks[0].element
+            dtype, out = _like(blocks[0].element), _like(blocks[2].element)
             if dtype == "bf16" and "bfp16" in function.name:
                 dtype = "bf16_bfp16"
-            cycles = kernel_cycles(dtype, blocks[2].element, m, k, n, self.target, self.compiler)
+            cycles = kernel_cycles(dtype, out, m, k, n, self.target, self.compiler)
             return cycles / register_rate(dtype, m, n, self.target)
         rate = next(
             (cost for name, cost in self.table.items() if name in function.name), self.table["default"]
         )
-        gemm = gemm_timing(self.target)
         if _CONVERT.search(function.name):
             rate = gemm.convert_element
-        call: float = gemm.call
         return call + rate * max(block.elements for block in blocks)
+
+
+def _like(element: str) -> str:
+    return _LIKE.get(element, element)
 
 
 def block_sizes(blocks: list[Array]) -> tuple[int, int, int] | None:

@@ -125,6 +125,24 @@ def test_the_trace_has_a_track_per_core_channel_task_and_the_host(tmp_path: Path
             assert one["ts"] + one["dur"] <= two["ts"] + 0.001
 
 
+@pytest.mark.parametrize("device", ["npu1", "npu2"])
+@pytest.mark.parametrize("kind", ["i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "f32", "bf16", "f16"])
+def test_functions_on_every_type_have_a_cost(device: str, kind: str) -> None:
+    cost = FunctionCost(load_target(device))
+    block = Array(kind, (8, 8))
+    for name, count in (("matmul_scalar", 3), ("zero_it", 1), ("convert_it", 2), ("other", 2)):
+        assert 0 < cost(Function(name, (block,) * count), ()) < 10_000
+
+
+def test_a_product_without_a_matrix_unit_costs_its_multiplications() -> None:
+    cost = FunctionCost(load_target("npu1"))
+    small, large = (
+        cost(Function("matmul_i32", (Array("i32", (n, 8)), Array("i32", (8, n)), Array("i32", (n, n)))), ())
+        for n in (8, 16)
+    )
+    assert large - small == pytest.approx(16 * 8 * 16 - 8 * 8 * 8)
+
+
 TRACED = ("G2_matmul_128x512x512_bf16", "G7_chain_ln_softmax_gelu_1024_bf16", "G8_attention_head_64x64_bf16")
 
 
