@@ -113,6 +113,19 @@ def test_more_floats_become_integers_at_once_on_aie2p(load: Load) -> None:
     np.testing.assert_array_equal(out, np.rint(x.astype(np.float64) * 4).astype(np.int32))
 
 
+def test_bfloat16_denormals_go_down_to_minus_one(load: Load) -> None:
+    source = """extern "C" void convert(const bfloat16 *in, int32 *out, int16 *narrow) {
+      aie::store_v(out, aie::vector<int32, 16>(bfloat16_to_int(aie::load_v<16>(in), 3)));
+      aie::store_v(narrow, aie::to_fixed<int16>(aie::load_v<16>(in)));
+    }"""
+    bits = [0x0000, 0x8000, 0x0001, 0x007F, 0x8001, 0x8040, 0x807F, 0x8080, 0x0080, 0xBF80, 0x3FA0, 0xBFA0]
+    x = np.array([*bits, 0, 0, 0, 0], np.uint16)
+    out, narrow = np.zeros(16, np.int32), np.zeros(16, np.int16)
+    load(INCLUDE + source).call("convert", x, out, narrow)
+    assert out.tolist()[:12] == [0, 0, 0, 0, -1, -1, -1, -1, 0, -8, 10, -10]
+    assert narrow.tolist()[:12] == [0, 0, 0, 0, -1, -1, -1, -1, 0, -1, 1, -2]
+
+
 def test_weighted_sums_of_4_bit_coefficients(load: Load) -> None:
     source = """extern "C" void weigh(const int8 *c, const int8 *x, const int8 *y, int32 *out) {
       auto coefficients = aie::load_v<32>(c).pack<int4>();

@@ -20,8 +20,11 @@ NPUK_INLINE npuk::lane_t<TR> to_fixed_lane(float value, int shift) {
     return static_cast<npuk::lane_t<TR>>(static_cast<int64_t>(x));
 }
 
-// The bfloat16 to integer instruction: towards minus infinity, saturating at 32 bits.
+// The bfloat16 to integer instruction: towards minus infinity, saturating at 32 bits. Denormals are not
+// flushed on the way: a negative one goes to -1.
 NPUK_INLINE int32_t bf16_to_int_lane(float value, int shift) {
+    const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+    if (bits > 0x80000000u && bits < 0x80800000u) return -1;
     const double x = __builtin_floor(double(value) * __builtin_ldexp(1.0, shift));
     if (!(x > -2147483648.0)) return INT32_MIN;
     if (x >= 2147483647.0) return INT32_MAX;
