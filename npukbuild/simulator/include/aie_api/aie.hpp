@@ -28,6 +28,7 @@
 #include "host/memory.hpp"
 #include "host/mmul.hpp"
 #include "host/arithmetic.hpp"
+#include "host/bits.hpp"
 #include "host/products.hpp"
 #include "host/permute.hpp"
 #include "host/elementary.hpp"
