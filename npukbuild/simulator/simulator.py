@@ -6,7 +6,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from npukbuild.errors import SimulationFault
+from npukbuild.errors import NpukbuildError, SimulationFault
 from npukbuild.simulator.agenda import Agenda, BudgetExceededError
 from npukbuild.simulator.array import ArrayState
 from npukbuild.simulator.budgets import Patience, Progress, over_budget
@@ -43,8 +43,7 @@ class Simulator:
     Args:
         design: A lowered design (:func:`npukbuild.ir.load_design`).
         kernels: Compiled core functions (:class:`npukbuild.simulator.kernel_library.KernelLibrary`), None
-            when
-            the design calls none.
+            when the design calls none.
         timed: Simulate time; without it the same engine runs faster and reports no times.
         clock_ghz: AIE clock; None: the target's default.
         launch: Which fixed time around a call ``RunResult.microseconds`` has (``[timing.gemm.launch]``).
@@ -52,8 +51,7 @@ class Simulator:
         cost: ``cost(function, arguments) -> cycles`` of a core function instead of the default estimate.
         trace: Keep intervals for :mod:`npukbuild.simulator.trace` and :mod:`npukbuild.simulator.timeline`.
         differential: Run core functions twice on blocks that are not fully written yet, to find results that
-            depend
-            on unwritten data. Switch it off for functions that keep state of their own between calls.
+            depend on unwritten data. Switch it off for functions that keep state of their own between calls.
         sequence: The name of the runtime sequence when the design has several.
         max_us: Budget on simulated time per call.
         max_events: Budget on events per call.
@@ -113,7 +111,7 @@ class Simulator:
             self._findings,
             self._work,
         )
-        self._broken: SimulationFault | None = None
+        self._broken: NpukbuildError | None = None
         self._calls = 0
         self._array.configure()
         self._stages = self._make_stages(
@@ -203,7 +201,7 @@ class Simulator:
             raise stuck
         (result,) = answer
         if isinstance(result, BaseException):
-            if isinstance(result, SimulationFault):
+            if isinstance(result, NpukbuildError):
                 self._broken = result
             raise result
         found: RunResult = result

@@ -10,10 +10,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from npukbuild.errors import SimulationFault
+from npukbuild.errors import DesignError, SimulationFault
 from npukbuild.simulator import Simulator
 from npukbuild.simulator.budgets import GRACE_SECONDS, Patience, Progress
-from tests.simulator.designs import one_core
+from tests.simulator.designs import SEQUENCE, load, one_core
 from tests.simulator.faulty import NothingKernels, broken, fault_of, line_of
 
 if TYPE_CHECKING:
@@ -236,6 +236,19 @@ def test_a_fault_stops_the_simulator_for_good() -> None:
     simulator = Simulator(broken("X9_short_input"), NothingKernels())
     args = [np.ones(8192, ml_dtypes.bfloat16), np.ones(8192, ml_dtypes.bfloat16)]
     with pytest.raises(SimulationFault):
+        simulator.run(args)
+    with pytest.raises(SimulationFault, match="stopped with a fault before"):
+        simulator.run(args)
+
+
+def test_a_sequence_that_is_refused_on_the_way_stops_the_simulator_too() -> None:
+    """What was done before the refused write has changed the array."""
+    write = (
+        "\n aiex.npu.write32 {address = 0x32000 : ui32, column = 0 : i32, row = 2 : i32, value = 1 : ui32}"
+    )
+    simulator = Simulator(load(one_core(sequence=SEQUENCE + write)))
+    args = [np.arange(256, dtype=np.int32), np.zeros(256, np.int32)]
+    with pytest.raises(DesignError, match="write to register 0x32000"):
         simulator.run(args)
     with pytest.raises(SimulationFault, match="stopped with a fault before"):
         simulator.run(args)

@@ -242,7 +242,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("U8c", "bash: aiecc.py: command not found", "aiecc-not-on-path", "absolute path"),
     (
         "U8d",
-        "/home/u/my_install/aie_kernels/peano/bin/clang: No such file or directory",
+        "/opt/my_install/aie_kernels/peano/bin/clang: No such file or directory",
         "peano-clang-path",
         "PEANO_INSTALL_DIR",
     ),

@@ -90,6 +90,19 @@ class DesignOp(IRDLOperation):
         return value.data if isinstance(value, Data) else None
 
 
+class TileRegionOp(DesignOp):
+    """An operation on one tile with a region: ``name(%tile) { ... }``, whose result names it."""
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        """Parse ``(%tile) { ... }``."""
+        parser.parse_punctuation("(")
+        tile = tile_operand(parser)
+        parser.parse_punctuation(")")
+        region = parser.parse_region()
+        return cls.make(operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser))
+
+
 def attribute_int(value: Attribute | None) -> int | None:
     """Return the number in an integer attribute of any kind."""
     if isinstance(value, IntegerAttr):

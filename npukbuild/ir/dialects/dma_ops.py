@@ -11,14 +11,13 @@ from xdsl.traits import IsTerminator
 from npukbuild.ir.design import Dim
 from npukbuild.ir.dialects.aie_types import DimsAttr, PadsAttr, parse_dims_or_pads
 from npukbuild.ir.dialects.base import (
-    INDEX,
     DesignOp,
+    TileRegionOp,
     attributes_of,
     comma,
     integer,
     listed,
     optional_value,
-    tile_operand,
     typed_operand,
     word,
 )
@@ -28,17 +27,8 @@ if TYPE_CHECKING:
     from xdsl.parser import Parser
 
 
-class DmaProgramOp(DesignOp):
+class DmaProgramOp(TileRegionOp):
     """A region with the DMA configuration of one tile."""
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        """Parse ``(%tile) { ... }``."""
-        parser.parse_punctuation("(")
-        tile = tile_operand(parser)
-        parser.parse_punctuation(")")
-        region = parser.parse_region()
-        return cls.make(operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser))
 
 
 @irdl_op_definition

@@ -8,25 +8,25 @@ from xdsl.dialects.builtin import IntAttr, StringAttr
 from xdsl.irdl import irdl_op_definition, traits_def
 from xdsl.traits import NoTerminator
 
-from npukbuild.ir.dialects.base import INDEX, DesignOp, attributes_of, comma, integer, tile_operand, word
+from npukbuild.ir.dialects.base import (
+    INDEX,
+    DesignOp,
+    TileRegionOp,
+    attributes_of,
+    comma,
+    integer,
+    tile_operand,
+    word,
+)
 
 if TYPE_CHECKING:
     from xdsl.parser import Parser
 
 
-class SwitchOp(DesignOp):
+class SwitchOp(TileRegionOp):
     """A stream switch of a tile, with its connections in a block."""
 
     traits = traits_def(NoTerminator())
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        """Parse the tile and the block."""
-        parser.parse_punctuation("(")
-        tile = tile_operand(parser)
-        parser.parse_punctuation(")")
-        region = parser.parse_region()
-        return cls.make(operands=[tile], results=[INDEX], regions=[region], attributes=attributes_of(parser))
 
 
 @irdl_op_definition
